@@ -1,0 +1,21 @@
+"""Bybit's public trades as a live, exact, never-silent telemetry stream.
+
+`Engine` turns exchange frames into candles, counters and messages; `aggregate` and `decode_trades`
+serve recorded frames. The daemon is the command `tapecast serve`.
+"""
+
+from tapecast._core import Batch, Engine, Message, __version__, decode_trades
+from tapecast.errors import CommandError, ConfigError, DecodeError, FeedError, TapecastError
+
+__all__ = [
+    "Batch",
+    "CommandError",
+    "ConfigError",
+    "DecodeError",
+    "Engine",
+    "FeedError",
+    "Message",
+    "TapecastError",
+    "__version__",
+    "decode_trades",
+]

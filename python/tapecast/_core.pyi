@@ -1,0 +1,237 @@
+"""The Rust extension: decoding, aggregation, counting and encoding.
+
+Everything here is synchronous, does no I/O and reads no clock: time comes in as an argument. An
+engine belongs to one thread at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Literal, final
+
+from tapecast.aliases import Category, MessageType, Rows
+
+__all__ = ["Batch", "Engine", "Message", "__version__", "decode_trades"]
+
+__version__: str
+
+@final
+class Message:
+    """One message to be published; immutable."""
+
+    @property
+    def type(self) -> MessageType:
+        """The message's `type` on the wire."""
+    @property
+    def category(self) -> Category | None:
+        """Category of its symbol; `None` for messages about no symbol."""
+    @property
+    def symbol(self) -> str | None:
+        """Its symbol (of a gap: the topic); `None` for messages about no symbol."""
+    @property
+    def seq(self) -> int:
+        """Its number: one more than the message before; in progress: that of the last one."""
+    @property
+    def payload(self) -> bytes:
+        """One finished JSON object as UTF-8, ready to be sent as a text frame."""
+    @property
+    def text(self) -> str | None:
+        """The console line of stats and candles, without a line end; `None` for the others."""
+
+@final
+class Batch:
+    """What one call publishes: an immutable sequence of messages in the order of their numbers."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Message: ...
+    def __iter__(self) -> Iterator[Message]: ...
+
+@final
+class Engine:
+    """Exact live aggregation of public trades into candles, counters and messages.
+
+    Each trade counts once, by (category, symbol, trade id), however often and in whatever order it
+    arrives. Sums are exact; an overflow refuses the frame.
+
+    Args:
+        grace_ms: How long after its end a window still takes trades, in milliseconds.
+        revise_window_ms: How long after its end a closed window is still revised by a late trade,
+            in milliseconds. Trade ids are remembered as long.
+        empty: What a minute without trades publishes: nothing, or a flat candle at the last close
+            (as Bybit's klines; a silence of more than a week between two trades is not filled).
+        open: What a candle opens at: its first trade, or the close before it, which high and low
+            then include (as Bybit's klines).
+        include_block_trades: Whether block trades count in candles; they are published as trades
+            all the same.
+        clock: What closes windows: `advance` ("wall"), or the greatest event time seen ("event",
+            for replay and batch).
+        primary_category: The category whose symbols stand bare in `last_prices`; the first one fed,
+            where `None`.
+        epoch: Opaque name of this numbering of messages.
+        max_future_ms: How far ahead of the clock an event time may lie, in milliseconds. The clock
+            is the greater of the greatest event time seen and `received_ns` ("wall") or the frame's
+            own `ts` ("event").
+        assume_covered: Whether every symbol counts as received whole from the first trade of its
+            category on. If not, candles are incomplete until `cover` says so.
+        recent_trades: How many trades a snapshot holds.
+        history_candles: How many candles of a symbol are kept after they can no longer be revised.
+        max_symbols: How many symbols may be known; a frame with one more is refused.
+        max_trade_ids: How many trade ids may be remembered. Beyond it the oldest closed windows are
+            given up before their time: their late trades are then counted as late.
+
+    Raises:
+        ValueError: If a setting is outside its choices or range; the text names both.
+    """
+
+    def __new__(
+        cls,
+        *,
+        grace_ms: int = 1_000,
+        revise_window_ms: int = 600_000,
+        empty: Literal["skip", "flat"] = "skip",
+        open: Literal["first_trade", "previous_close"] = "first_trade",
+        include_block_trades: bool = True,
+        clock: Literal["wall", "event"] = "wall",
+        primary_category: Category | None = None,
+        epoch: str = "",
+        max_future_ms: int = 60_000,
+        assume_covered: bool = True,
+        recent_trades: int = 100,
+        history_candles: int = 120,
+        max_symbols: int = 10_000,
+        max_trade_ids: int = 4_000_000,
+    ) -> Engine: ...
+    def feed(self, frame: bytes, *, received_ns: int, category: Category = "linear") -> Batch:
+        """Apply one exchange frame and return what must be published.
+
+        A frame is applied whole or not at all: if any trade in it is malformed, nothing changes but
+        the count of bad frames. Trades come in the order of the frame, then closed candles that
+        they revised, then (event clock) the candles that they closed.
+
+        Args:
+            frame: One text frame as UTF-8 bytes, exactly as received.
+            received_ns: Wall clock at receipt, in nanoseconds since the epoch; never chooses a
+                window.
+            category: What the connection carries; a frame does not say it.
+
+        Raises:
+            DecodeError: If the frame is not a well-formed trade message of this category.
+            ValueError: If the category is unknown.
+        """
+
+    def advance(self, now_ms: int) -> Batch:
+        """Close every window whose end and grace have passed at `now_ms`, oldest first.
+
+        A time before that of an earlier call changes nothing.
+        """
+
+    def stats(
+        self,
+        now_ms: int,
+        *,
+        interval_ns: int,
+        counts: dict[str, int],
+        thread_statuses: bytes | None = None,
+        rejected_symbols: bytes | None = None,
+    ) -> Batch:
+        """Publish one stats message.
+
+        Args:
+            now_ms: Wall clock, in milliseconds since the epoch.
+            interval_ns: Time since the last call, on a monotonic clock; what rates are computed
+                over.
+            counts: The caller's growing totals by name, beside the engine's own; the same name
+                replaces the engine's.
+            thread_statuses: A JSON array, spliced in as it is.
+            rejected_symbols: A JSON array, spliced in as it is.
+
+        Raises:
+            ValueError: If one of the arrays is none.
+        """
+
+    def upstream(self, now_ms: int, *, line: str, state: str, reason: str = "") -> Batch:
+        """Publish a change of an upstream connection."""
+
+    def cover(self, at_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
+        """Take note that these topics (symbols; for options base coins) are whole from `at_ms` on.
+
+        Publishes the gaps that ended by it, `unhealed`.
+        """
+
+    def uncover(self, at_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
+        """Take note that from `at_ms` on trades of these topics may be missed.
+
+        Publishes the gaps that began by it, `open`, and closed candles that they make incomplete.
+        Topics that are uncovered already stay so without a word.
+        """
+
+    def partials(self, since: int = 0) -> tuple[int, Batch]:
+        """Return the candles in progress that changed since version `since` (0: all).
+
+        Of each symbol the newest. They take no numbers: their `seq` is that of the last published
+        message. The first item is the version to ask with next time.
+        """
+
+    def snapshot(
+        self,
+        *,
+        history: int = 0,
+        types: Sequence[MessageType] | None = None,
+        symbols: AbstractSet[str] | None = None,
+    ) -> bytes:
+        """Return what a client needs to begin with: one JSON object with `epoch` and `seq`.
+
+        Args:
+            history: How many closed candles of each symbol; 0 and 1 give the newest.
+            types: The types wanted; all where `None`.
+            symbols: The symbols wanted, each bare or as `category:SYMBOL`; all where `None`.
+        """
+
+    def symbols(self) -> list[tuple[Category, str]]:
+        """Return every symbol known, in the order of its first trade."""
+
+    def candles(
+        self, symbol: str | None = None, *, category: Category | None = None, exact: bool = False
+    ) -> Rows:
+        """Return the known closed candles and those in progress, by symbol, oldest first.
+
+        A structured array with the fields `category` (U7), `symbol` (U32), `start_ms`, `end_ms`
+        (int64, milliseconds since the epoch), `open`, `high`, `low`, `close`, `volume`, `turnover`,
+        `buy_volume` (float64; with `exact` their text, U41), `trades` (int64), `vwap` (float64, NaN
+        where volume is 0), `closed`, `complete` (bool), `revision` (int64).
+        """
+
+    def trades(self, *, exact: bool = False) -> Rows:
+        """Return the most recent trades, oldest first.
+
+        Fields as in `decode_trades`, behind `category` (U7).
+        """
+
+    @property
+    def seq(self) -> int:
+        """Number of the last published message; 0 before the first."""
+    @property
+    def epoch(self) -> str:
+        """Name of this numbering of messages."""
+    @property
+    def event_ms(self) -> int | None:
+        """The greatest event time seen, in milliseconds since the epoch."""
+    @property
+    def counts(self) -> dict[str, int]:
+        """The engine's totals by their names on the wire."""
+
+def decode_trades(frame: bytes, *, category: Category | None = None, exact: bool = False) -> Rows:
+    """Decode one exchange frame into a structured array of its trades, in its order.
+
+    The fields are `symbol` (U32), `event_ms` (int64, milliseconds since the epoch), `taker_side`
+    (U4), `price`, `size` (float64; with `exact` their text, U41), `trade_id` (U64), `exchange_seq`
+    (int64, 0 where the frame has none), `is_block`, `is_rpi` (bool).
+
+    Args:
+        frame: One text frame as UTF-8 bytes.
+        category: By whose rule symbols must fit the topic; by that of any where `None`.
+        exact: Whether prices and sizes come as exact text.
+
+    Raises:
+        DecodeError: If the frame is not a well-formed trade message.
+        ValueError: If the category is unknown.
+    """

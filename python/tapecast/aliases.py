@@ -1,0 +1,16 @@
+"""Names of the types that stand in many signatures."""
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+__all__ = ["Category", "MessageType", "Rows"]
+
+Category: TypeAlias = Literal["linear", "inverse", "spot", "option"]
+"""The exchange's product categories."""
+
+MessageType: TypeAlias = Literal["stats", "trade", "ohlcv", "gap", "upstream"]
+"""The types of streamed messages."""
+
+Rows: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[np.void]]
+"""A NumPy structured array; its fields stand with the function that returns it."""

@@ -1,0 +1,140 @@
+"""Every exception that tapecast raises, in one tree.
+
+The tree lives in Python and imports nothing, so that every module, the Rust extension included, can
+raise from it. Texts are lower case, name what was found and then what was expected, and end without
+a period.
+"""
+
+__all__ = [
+    "CommandError",
+    "ConfigError",
+    "DecodeError",
+    "FeedError",
+    "FeedStale",
+    "SlowConsumerError",
+    "SubscriptionRejected",
+    "TapecastError",
+]
+
+
+class TapecastError(Exception):
+    """Base of every exception that tapecast raises on purpose."""
+
+
+class ConfigError(TapecastError, ValueError):
+    """Settings that cannot be used.
+
+    Attributes:
+        problems: Every problem found, one line each, as `setting: found, expected`.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        """Return the problems, one a line."""
+        return "\n".join(self.problems)
+
+
+class DecodeError(TapecastError, ValueError):
+    """An exchange frame that is not a well-formed trade message; nothing of it was applied.
+
+    Attributes:
+        kind: Stable name of the fault, such as `bad_size`.
+        position: Byte of the frame at which the fault was found.
+        excerpt: What stands there, at most 64 bytes of it.
+        message: The whole text.
+    """
+
+    def __init__(self, kind: str, position: int, excerpt: str, message: str) -> None:
+        super().__init__(kind, position, excerpt, message)
+        self.kind = kind
+        self.position = position
+        self.excerpt = excerpt
+        self.message = message
+
+    def __str__(self) -> str:
+        """Return the text that names what was found and what was expected."""
+        return self.message
+
+
+class FeedError(TapecastError):
+    """The exchange's side of the feed failed."""
+
+
+class SubscriptionRejected(FeedError):  # noqa: N818 -- the name states the event, as the exchange does
+    """The exchange refused one topic.
+
+    Attributes:
+        topic: The refused topic, such as `publicTrade.NOPEUSDT`.
+        reason: The exchange's own words.
+    """
+
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(topic, reason)
+        self.topic = topic
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the topic and the exchange's words."""
+        return f'subscription to "{self.topic}" was refused: {self.reason}'
+
+
+class FeedStale(FeedError, TimeoutError):  # noqa: N818 -- a state of the feed, and a TimeoutError to callers
+    """Nothing came from the exchange for longer than allowed.
+
+    Attributes:
+        line: Name of the connection.
+        silent_s: How long it was silent, in seconds.
+        limit_s: How long it may be silent, in seconds.
+    """
+
+    def __init__(self, line: str, silent_s: float, limit_s: float) -> None:
+        super().__init__(line, silent_s, limit_s)
+        self.line = line
+        self.silent_s = silent_s
+        self.limit_s = limit_s
+
+    def __str__(self) -> str:
+        """Return the line, its silence and the limit."""
+        return (
+            f"line {self.line} was silent for {self.silent_s:.1f} s, "
+            f"expected at most {self.limit_s:.1f} s"
+        )
+
+
+class CommandError(TapecastError):
+    """A client's command that cannot be carried out; the connection stays.
+
+    Attributes:
+        code: One of the codes of the stream's protocol, such as `bad_json`.
+        reason: What was found and what was expected.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the code and the reason."""
+        return f"{self.code}: {self.reason}"
+
+
+class SlowConsumerError(TapecastError):
+    """A subscriber reads more slowly than the stream flows.
+
+    Attributes:
+        pending_bytes: Bytes that wait to be sent to it.
+        limit_bytes: Bytes that may wait.
+    """
+
+    def __init__(self, pending_bytes: int, limit_bytes: int) -> None:
+        super().__init__(pending_bytes, limit_bytes)
+        self.pending_bytes = pending_bytes
+        self.limit_bytes = limit_bytes
+
+    def __str__(self) -> str:
+        """Return the figures."""
+        return f"{self.pending_bytes} bytes are pending, expected at most {self.limit_bytes}"

@@ -1,0 +1,42 @@
+"""Names, bounds and field types that commands and messages share."""
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from msgspec import Meta
+
+TOPIC: Final = "status"
+EventType: TypeAlias = Literal["stats", "trade", "ohlcv", "gap", "upstream"]
+EVENT_TYPES: Final[tuple[EventType, ...]] = ("stats", "trade", "ohlcv", "gap", "upstream")
+"""Types of the streamed messages, which a subscription may choose from."""
+MAX_HISTORY_CANDLES: Final = 1440
+MIN_PARTIAL_MS: Final = 100
+MAX_PARTIAL_MS: Final = 60_000
+
+Category: TypeAlias = Literal["spot", "linear", "inverse", "option"]
+ErrorCode: TypeAlias = Literal[
+    "bad_json",
+    "bad_command",
+    "unknown_action",
+    "unknown_topic",
+    "unknown_type",
+    "too_large",
+    "rate_limited",
+]
+ERROR_CODES: Final[tuple[ErrorCode, ...]] = (
+    "bad_json",
+    "bad_command",
+    "unknown_action",
+    "unknown_topic",
+    "unknown_type",
+    "too_large",
+    "rate_limited",
+)
+JsonScalar: TypeAlias = str | int | float | bool | None
+Topic: TypeAlias = Literal["status"]
+NonEmpty: TypeAlias = Annotated[str, Meta(min_length=1)]
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Seq: TypeAlias = Annotated[int, Meta(ge=0)]
+Milliseconds: TypeAlias = Annotated[int, Meta(ge=0)]
+IsoTime: TypeAlias = Annotated[
+    str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z\Z")
+]

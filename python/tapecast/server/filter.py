@@ -1,0 +1,78 @@
+"""Which messages a subscription lets through."""
+
+import re
+from collections.abc import Iterable
+from fnmatch import translate
+
+from tapecast.messages.fields import EventType
+from tapecast.server.interfaces import StreamMessage
+
+__all__ = ["Filter"]
+
+_MAX_CACHED_SYMBOLS = 20_000
+
+
+class Filter:
+    """The types and symbols of a subscription, compiled once.
+
+    A pattern is a case-sensitive glob. One that holds a colon is matched against `category:SYMBOL`,
+    any other against the symbol alone, in every category. Messages without a symbol pass whatever
+    the patterns are.
+
+    Args:
+        types: Types to let through; None for all.
+        symbols: Patterns of symbols to let through; None for all.
+
+    Attributes:
+        key: Equal for filters that let the same through; hashable.
+        types: The types in a fixed order, or None.
+        passes_all: Whether there is nothing to filter.
+    """
+
+    __slots__ = ("_bare", "_known", "_qualified", "_types", "key", "passes_all", "types")
+
+    def __init__(
+        self, types: Iterable[EventType] | None = None, symbols: Iterable[str] | None = None
+    ) -> None:
+        self._types = None if types is None else frozenset(types)
+        patterns = None if symbols is None else tuple(sorted(set(symbols)))
+        self.types = None if self._types is None else tuple(sorted(self._types))
+        self.key = (self.types, patterns)
+        self.passes_all = types is None and symbols is None
+        self._bare = _compile(pattern for pattern in patterns or () if ":" not in pattern)
+        self._qualified = _compile(pattern for pattern in patterns or () if ":" in pattern)
+        self._known: dict[tuple[str | None, str], bool] | None = None if patterns is None else {}
+
+    @property
+    def filters_symbols(self) -> bool:
+        """Whether there are patterns of symbols."""
+        return self._known is not None
+
+    def passes(self, message: StreamMessage) -> bool:
+        """Return whether the message belongs to the subscription."""
+        if self._types is not None and message.type not in self._types:
+            return False
+        return (
+            self._known is None
+            or message.symbol is None
+            or self.matches(message.category, message.symbol)
+        )
+
+    def matches(self, category: str | None, symbol: str) -> bool:
+        """Return whether the patterns let a symbol through; remembered for each symbol."""
+        if self._known is None:
+            return True
+        known = self._known.get((category, symbol))
+        if known is None:
+            known = bool(
+                self._bare.fullmatch(symbol) or self._qualified.fullmatch(f"{category}:{symbol}")
+            )
+            if len(self._known) >= _MAX_CACHED_SYMBOLS:
+                self._known.clear()
+            self._known[category, symbol] = known
+        return known
+
+
+def _compile(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Return one expression that matches what any of the globs matches; without globs, nothing."""
+    return re.compile("|".join(map(translate, patterns)) or "(?!)")

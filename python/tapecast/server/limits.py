@@ -1,0 +1,49 @@
+"""The limits that keep one client from hurting the server or the others."""
+
+from dataclasses import dataclass
+
+__all__ = ["ServerLimits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """Every limit of the server, with its default.
+
+    Attributes:
+        max_clients: WebSocket connections at a time; further ones are answered 503.
+        max_command_bytes: Size of one command; a longer one is answered `too_large`.
+        max_frame_bytes: Size of one inbound message that is read at all; beyond it the connection
+            is closed (1009).
+        commands_per_s: Commands per second that a client may send in the long run.
+        command_burst: Commands that it may send at once.
+        max_errors_in_row: Errors without a good command between them, at which the connection is
+            closed (1008).
+        max_pending_bytes: Bytes that may wait for a client, snapshots aside, before it is cut off.
+        flush_bytes: Bytes that are handed to the sockets before other work gets a turn.
+        max_queued_bytes: Bytes that may wait in the hub for the broadcaster; beyond it, publishing
+            writes at once.
+        retry_after_s: When a client that was answered 503 should come back.
+        handshake_timeout_s: Time for the opening handshake, from the first byte or none.
+        idle_timeout_s: Time within which a client must have subscribed.
+        ping_interval_s: Time between keepalive pings.
+        ping_timeout_s: Time within which a ping must be answered.
+        close_timeout_s: Time for the closing handshake of one connection.
+        shutdown_timeout_s: Time within which the listener is closed, whatever its clients do.
+    """
+
+    max_clients: int = 1000
+    max_command_bytes: int = 4096
+    max_frame_bytes: int = 65_536
+    commands_per_s: float = 20.0
+    command_burst: int = 40
+    max_errors_in_row: int = 10
+    max_pending_bytes: int = 1_048_576
+    flush_bytes: int = 262_144
+    max_queued_bytes: int = 16_777_216
+    retry_after_s: int = 5
+    handshake_timeout_s: float = 5.0
+    idle_timeout_s: float = 10.0
+    ping_interval_s: float = 15.0
+    ping_timeout_s: float = 10.0
+    close_timeout_s: float = 2.0
+    shutdown_timeout_s: float = 3.0

@@ -1,0 +1,221 @@
+"""The listening socket: connections in, one handler for each, and an end in bounded time."""
+
+import asyncio
+import os
+import socket
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.protocol import State
+
+from tapecast.messages import Ping, Subscribe
+from tapecast.server.http import Routes
+from tapecast.server.hub import Hub
+from tapecast.server.interfaces import Clock
+from tapecast.server.protocol import CommandReader, Outcome, pong, unsubscribed
+from tapecast.server.subscriber import Subscriber
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import Server
+
+__all__ = ["Listener"]
+
+# What is left of the time for shutting down goes to connections that had to be aborted.
+_SHARE_OF_SHUTDOWN_FOR_CLOSING: Final = 0.8
+
+
+class Listener:
+    """Serves the stream on one port, as an asynchronous context manager.
+
+    Whoever starts it also runs `Hub.run` and `Hub.run_partials`, and stops publishing before it
+    ends.
+
+    Args:
+        hub: Where subscribers are registered; its limits hold here too.
+        clock: Monotonic seconds for the limits, wall milliseconds for pongs.
+        host: Address to listen on.
+        port: Port to listen on; 0 for any free one, see `port`.
+        sock: A bound socket to listen on instead; it is closed with the listener.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        clock: Clock,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8848,
+        sock: socket.socket | None = None,
+    ) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._limits = hub.limits
+        self._host = host
+        self._asked_port = port
+        self._sock = sock
+        self._server: Server | None = None
+        # Every connection from its first byte on, also those that never finish the handshake.
+        self._connections: set[ServerConnection] = set()
+        self._clients: set[Subscriber] = set()
+        self._routes = Routes(
+            hub.engine, limits=hub.limits, counts=hub.counts, clients=lambda: self.clients
+        )
+
+    @property
+    def clients(self) -> int:
+        """Number of open WebSocket connections, subscribed or not."""
+        return len(self._clients)
+
+    @property
+    def port(self) -> int:
+        """Port that it listens on; of the first address, if the host has several."""
+        if self._server is None:
+            raise RuntimeError("listener is not open, expected to be within its context")
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def __aenter__(self) -> Self:
+        """Start to listen.
+
+        Raises:
+            OSError: If the address cannot be listened on; `strerror` names it and says why.
+        """
+        limits = self._limits
+        try:
+            self._server = await serve(
+                self._handle,
+                self._host if self._sock is None else None,
+                self._asked_port if self._sock is None else None,
+                sock=self._sock,
+                process_request=self._routes.process_request,
+                process_response=self._routes.process_response,
+                server_header=None,
+                # One frame serves every client only if nothing is compressed for each.
+                compression=None,
+                open_timeout=limits.handshake_timeout_s,
+                ping_interval=limits.ping_interval_s,
+                ping_timeout=limits.ping_timeout_s,
+                close_timeout=limits.close_timeout_s,
+                # Larger than a command may be, so that a client is told `too_large` before it is
+                # cut off.
+                max_size=limits.max_frame_bytes,
+                create_connection=_tracking(self._connections),
+            )
+        except OSError as error:
+            # Name resolution has numbers of its own, below zero on Linux.
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+            where = f"{self._host}:{self._asked_port}"
+            raise OSError(error.errno, f"cannot listen on {where}: {reason.lower()}") from error
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop to listen and close every connection (1012), within the time for shutting down."""
+        if self._server is None:
+            return
+        self._server.close(code=CloseCode.SERVICE_RESTART, reason="server is shutting down")
+        # Handshakes have nothing to close: the stream has not begun.
+        for connection in list(self._connections):
+            if connection.state is State.CONNECTING:
+                connection.transport.abort()
+        try:
+            async with asyncio.timeout(
+                self._limits.shutdown_timeout_s * _SHARE_OF_SHUTDOWN_FOR_CLOSING
+            ):
+                await self._server.wait_closed()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.transport.abort()
+            await self._server.wait_closed()
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        """Serve one client from the handshake to the end of the connection."""
+        subscriber = Subscriber(connection, limits=self._limits, counts=self._hub.counts)
+        self._clients.add(subscriber)
+        idle = asyncio.timeout(self._limits.idle_timeout_s)
+        try:
+            async with idle:
+                await self._converse(connection, subscriber, idle)
+        except ConnectionClosed:
+            pass
+        except TimeoutError:
+            reason = f"no subscription within {self._limits.idle_timeout_s:g} s"
+            await self._close(connection, CloseCode.POLICY_VIOLATION, reason)
+        finally:
+            self._hub.leave(subscriber)
+            self._clients.discard(subscriber)
+
+    async def _converse(
+        self, connection: ServerConnection, subscriber: Subscriber, idle: asyncio.Timeout
+    ) -> None:
+        """Carry out commands until the connection is closed, or must be."""
+        reader = CommandReader(self._limits, now_s=self._clock.monotonic_s())
+        async for frame in connection:
+            outcome = reader.receive(frame, now_s=self._clock.monotonic_s())
+            if isinstance(outcome.command, Subscribe):
+                # From now on, the keepalive and the limit of pending bytes watch over the
+                # connection.
+                idle.reschedule(None)
+            self._carry_out(subscriber, outcome)
+            if outcome.close is not None:
+                self._hub.leave(subscriber)
+                await self._close(connection, outcome.close.code, outcome.close.reason)
+                return
+
+    async def _close(self, connection: ServerConnection, code: int, reason: str) -> None:
+        """Close a connection in bounded time, whether or not its client reads."""
+        try:
+            async with asyncio.timeout(self._limits.close_timeout_s), asyncio.TaskGroup() as tasks:
+                tasks.create_task(connection.close(code, reason))
+                # The client's own close frame stands behind everything else that it has sent.
+                with suppress(ConnectionClosed):
+                    async for _ in connection:
+                        pass
+        except TimeoutError:
+            connection.transport.abort()
+
+    def _carry_out(self, subscriber: Subscriber, outcome: Outcome) -> None:
+        """Do what one command asks, or send the reply that says why not."""
+        if outcome.reply is not None:
+            self._hub.counts.command_errors += 1
+            self._hub.reply(subscriber, outcome.reply)
+        if outcome.command is None:
+            return
+        if isinstance(outcome.command, Subscribe):
+            now_s = self._clock.monotonic_s()
+            self._hub.subscribe(subscriber, outcome.command, reply_id=outcome.reply_id, now_s=now_s)
+        elif isinstance(outcome.command, Ping):
+            self._hub.reply(
+                subscriber, pong(timestamp_ms=self._clock.wall_ms(), reply_id=outcome.reply_id)
+            )
+        else:
+            self._hub.leave(subscriber)
+            self._hub.reply(subscriber, unsubscribed(reply_id=outcome.reply_id))
+
+
+def _tracking(connections: set[ServerConnection]) -> type[ServerConnection]:
+    """Return a class of connections that are in the set from when they are made until lost."""
+
+    class TrackedConnection(ServerConnection):
+        """A connection that can be found before its handshake is done."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            """Enter the set."""
+            super().connection_made(transport)
+            connections.add(self)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            """Leave the set."""
+            connections.discard(self)
+            super().connection_lost(exc)
+
+    return TrackedConnection

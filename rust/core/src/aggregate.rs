@@ -1,0 +1,419 @@
+//! Trades → windows of every symbol: duplicates, late trades, closing, revisions, coverage.
+//!
+//! The candle contract: a trade belongs to the window of its exchange time; open and close are the
+//! first and last trade by (time, exchange sequence, position); one rule closes windows, the clock
+//! having passed their end and the grace; a trade for a closed window revises it.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::candle::{Candle, WINDOW_MS, Window, window_start};
+use crate::coverage::Coverage;
+use crate::error::{ErrorKind, FrameError};
+use crate::fields::MAX_EVENT_MS;
+use crate::frame::Frame;
+use crate::series::{Rules, Series};
+use crate::settings::Settings;
+use crate::trade::{Category, Trade};
+
+/// What became of one trade of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// New: counted and published.
+    Fresh,
+    /// Its id was known.
+    Duplicate,
+    /// Its window can no longer be revised.
+    Late,
+}
+
+/// A closed candle that has something new to say: its symbol and the start of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct News {
+    pub(crate) start_ms: i64,
+    pub(crate) series: u32,
+}
+
+/// A stretch in which trades of a topic were missed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) category: Category,
+    pub(crate) topic: Arc<str>,
+    pub(crate) from_ms: i64,
+    pub(crate) to_ms: i64,
+}
+
+/// The state of all symbols.
+#[derive(Debug)]
+pub(crate) struct Aggregator {
+    rules: Rules,
+    settings: Settings,
+    series: Vec<Series>,
+    index: [FxHashMap<Arc<str>, u32>; 4],
+    coverages: Vec<Coverage>,
+    topics: FxHashMap<(Category, Arc<str>), usize>,
+    /// Windows that start before it are closed.
+    closed_until_ms: i64,
+    /// Windows that start before it are gone.
+    evicted_until_ms: i64,
+    /// The smallest event time seen of each category: what came before it was not seen.
+    whole_from_ms: [i64; 4],
+    /// The greatest event time seen.
+    max_event_ms: Option<i64>,
+    remembered: usize,
+    version: u64,
+    staged: Vec<(u32, Window)>,
+}
+
+impl Aggregator {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            rules: Rules { empty: settings.empty, open: settings.open },
+            settings,
+            series: Vec::new(),
+            index: Default::default(),
+            coverages: Vec::new(),
+            topics: FxHashMap::default(),
+            closed_until_ms: i64::MIN,
+            evicted_until_ms: i64::MIN,
+            whole_from_ms: [i64::MAX; 4],
+            max_event_ms: None,
+            remembered: 0,
+            version: 0,
+            staged: Vec::new(),
+        }
+    }
+
+    pub(crate) fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    pub(crate) fn max_event_ms(&self) -> Option<i64> {
+        self.max_event_ms
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The candles in progress of one symbol, oldest first.
+    pub(crate) fn open<'a>(
+        &'a self,
+        series: &'a Series,
+    ) -> impl DoubleEndedIterator<Item = Candle> + 'a {
+        series.open(self.closed_until_ms, self.rules)
+    }
+
+    /// The candle that a piece of news is about, to be given its number.
+    pub(crate) fn published_mut(&mut self, news: News) -> Option<&mut Candle> {
+        self.series[news.series as usize].published_mut(news.start_ms)
+    }
+
+    /// Applies a decoded frame, whole or not at all.
+    ///
+    /// The symbols of its trades become indices of [`Self::series`]; `verdicts` is filled with one
+    /// verdict a trade, `news` with what it changed of closed candles.
+    pub(crate) fn apply(
+        &mut self,
+        category: Category,
+        frame: &mut Frame,
+        verdicts: &mut Vec<Verdict>,
+        news: &mut Vec<News>,
+    ) -> Result<(), FrameError> {
+        let known = self.series.len();
+        verdicts.clear();
+        let staged = self.resolve(category, frame);
+        let staged = staged.and_then(|()| self.judge(frame, verdicts));
+        if let Err(error) = staged.and_then(|()| self.stage(frame, verdicts)) {
+            self.take_back(frame, verdicts, known);
+            return Err(error);
+        }
+        self.commit(category, frame, verdicts, news);
+        Ok(())
+    }
+
+    /// Turns the frame's own symbol indices into those of the series, adding unknown ones.
+    fn resolve(&mut self, category: Category, frame: &mut Frame) -> Result<(), FrameError> {
+        let mut mapped = Vec::with_capacity(frame.symbols.len());
+        for (at, symbol) in frame.symbols.iter().enumerate() {
+            let known = self.index[category as usize].get(symbol.as_str()).copied();
+            let is_used = || frame.trades.iter().find(|trade| trade.symbol as usize == at);
+            let series = match (known, is_used()) {
+                (Some(series), _) => series,
+                (None, None) => 0,
+                (None, Some(trade)) => self.add_series(category, symbol, trade)?,
+            };
+            mapped.push(series);
+        }
+        for trade in &mut frame.trades {
+            trade.symbol = mapped[trade.symbol as usize];
+        }
+        Ok(())
+    }
+
+    fn add_series(
+        &mut self,
+        category: Category,
+        symbol: &str,
+        trade: &Trade,
+    ) -> Result<u32, FrameError> {
+        let limit = self.settings.max_symbols;
+        if self.series.len() >= limit {
+            let found = format!("\"{symbol}\", one more than the {limit} known");
+            let expected = format!("at most {limit} symbols");
+            let at = (trade.byte, found.as_bytes());
+            return Err(FrameError::new(ErrorKind::TooManySymbols, "symbol", at, expected));
+        }
+        let coverage = self.coverage_of(category, category.topic_of(symbol));
+        let series = Series::new(category, symbol, coverage);
+        let index = u32::try_from(self.series.len()).unwrap_or(u32::MAX);
+        self.index[category as usize].insert(Arc::clone(&series.symbol), index);
+        self.series.push(series);
+        Ok(index)
+    }
+
+    /// Tells fresh trades from repeated and late ones, and remembers their ids.
+    fn judge(&mut self, frame: &Frame, verdicts: &mut Vec<Verdict>) -> Result<(), FrameError> {
+        for trade in &frame.trades {
+            let start_ms = window_start(trade.event_ms);
+            let verdict = if start_ms < self.evicted_until_ms {
+                Verdict::Late
+            } else if self.series[trade.symbol as usize].remember(&trade.id, start_ms) {
+                self.remembered += 1;
+                Verdict::Fresh
+            } else {
+                Verdict::Duplicate
+            };
+            verdicts.push(verdict);
+            if self.remembered > self.settings.max_trade_ids {
+                return Err(self.too_many_ids(trade));
+            }
+        }
+        Ok(())
+    }
+
+    fn too_many_ids(&self, trade: &Trade) -> FrameError {
+        let limit = self.settings.max_trade_ids;
+        let found = format!("\"{}\", one more than the {limit} remembered", trade.id);
+        let expected = format!("at most {limit} trade ids of windows in progress");
+        let at = (trade.byte, found.as_bytes());
+        FrameError::new(ErrorKind::TooManyTradeIds, "trade id", at, expected)
+    }
+
+    fn counts(&self, trade: &Trade, verdict: Verdict) -> bool {
+        verdict == Verdict::Fresh && (self.settings.include_block_trades || !trade.is_block)
+    }
+
+    /// Adds the fresh trades to copies of their windows, so that a fault leaves no trace.
+    fn stage(&mut self, frame: &Frame, verdicts: &[Verdict]) -> Result<(), FrameError> {
+        self.staged.clear();
+        for (trade, &verdict) in frame.trades.iter().zip(verdicts) {
+            if !self.counts(trade, verdict) {
+                continue;
+            }
+            let start_ms = window_start(trade.event_ms);
+            let is_its = |(series, window): &(u32, Window)| {
+                *series == trade.symbol && window.start_ms == start_ms
+            };
+            let at = self.staged.iter().rposition(is_its).unwrap_or_else(|| {
+                let window = self.series[trade.symbol as usize].stage(start_ms);
+                self.staged.push((trade.symbol, window));
+                self.staged.len() - 1
+            });
+            self.staged[at].1.add(trade).ok_or_else(|| overflow(trade))?;
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, frame: &Frame, verdicts: &[Verdict], known: usize) {
+        for (trade, verdict) in frame.trades.iter().zip(verdicts) {
+            if *verdict == Verdict::Fresh {
+                self.series[trade.symbol as usize].unremember(&trade.id);
+                self.remembered -= 1;
+            }
+        }
+        for series in self.series.drain(known..) {
+            self.index[series.category as usize].remove(&series.symbol);
+        }
+    }
+
+    fn commit(
+        &mut self,
+        category: Category,
+        frame: &Frame,
+        verdicts: &[Verdict],
+        news: &mut Vec<News>,
+    ) {
+        self.version += 1;
+        let mut revised: Vec<News> = Vec::new();
+        for (series, window) in self.staged.drain(..) {
+            let start_ms = window.start_ms;
+            self.series[series as usize].commit(window);
+            self.series[series as usize].version = self.version;
+            if start_ms < self.closed_until_ms {
+                revised.push(News { start_ms, series });
+            }
+        }
+        let fresh =
+            frame.trades.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Fresh);
+        let mut first_ms = i64::MAX;
+        for (trade, _) in fresh {
+            self.series[trade.symbol as usize].note_last(trade);
+            self.max_event_ms = self.max_event_ms.max(Some(trade.event_ms));
+            first_ms = first_ms.min(trade.event_ms);
+        }
+        revised.sort_unstable_by_key(|news| (news.series, news.start_ms));
+        revised.dedup_by_key(|news| news.series);
+        self.extend_coverage(category, first_ms, news);
+        for oldest in revised {
+            self.refresh(oldest.series, oldest.start_ms, news);
+        }
+        news.sort_unstable();
+    }
+
+    /// An earlier trade than any before: what was taken for the first minute may be whole now.
+    fn extend_coverage(&mut self, category: Category, first_ms: i64, news: &mut Vec<News>) {
+        let known_ms = &mut self.whole_from_ms[category as usize];
+        let before_ms = std::mem::replace(known_ms, first_ms.min(*known_ms));
+        if first_ms >= before_ms
+            || before_ms == i64::MAX
+            || window_start(before_ms) >= self.closed_until_ms
+        {
+            return;
+        }
+        for series in 0..self.series.len() {
+            if self.series[series].category == category {
+                self.refresh(
+                    u32::try_from(series).unwrap_or(u32::MAX),
+                    window_start(before_ms),
+                    news,
+                );
+            }
+        }
+    }
+
+    /// Publishes what is new of the closed windows of one symbol from `from_ms` on.
+    fn refresh(&mut self, series: u32, from_ms: i64, news: &mut Vec<News>) {
+        let it = &mut self.series[series as usize];
+        let whole_from_ms = if self.settings.assume_covered {
+            self.whole_from_ms[it.category as usize]
+        } else {
+            i64::MIN
+        };
+        let coverage = &self.coverages[it.coverage];
+        let is_whole = |start_ms: i64| {
+            start_ms >= whole_from_ms && coverage.is_whole(start_ms, start_ms + WINDOW_MS)
+        };
+        let already = news.len();
+        it.refresh((from_ms, self.closed_until_ms), self.rules, is_whole, |start_ms| {
+            let item = News { start_ms, series };
+            if !news[..already].contains(&item) {
+                news.push(item);
+            }
+        });
+    }
+
+    /// Closes every window whose end and grace have passed, oldest first.
+    ///
+    /// An idle symbol waits for the grace too: closing at `end_ms` would publish candles that a
+    /// trade already on the wire contradicts.
+    pub(crate) fn close(&mut self, now_ms: i64, news: &mut Vec<News>) {
+        let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
+        let until_ms = window_start(now_ms - self.settings.grace_ms);
+        if until_ms <= self.closed_until_ms {
+            return;
+        }
+        let from_ms = std::mem::replace(&mut self.closed_until_ms, until_ms);
+        for series in 0..self.series.len() {
+            self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
+        }
+        news.sort_unstable();
+    }
+
+    /// Drops the windows that can no longer be revised, and more where too many ids are held.
+    pub(crate) fn evict(&mut self, now_ms: i64) {
+        let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
+        let until_ms = window_start(now_ms.saturating_sub(self.settings.revise_window_ms));
+        self.evict_until(until_ms);
+    }
+
+    /// Makes room for `wanted` more ids at the cost of the oldest windows that are closed.
+    pub(crate) fn make_room(&mut self, wanted: usize) {
+        while self.remembered + wanted > self.settings.max_trade_ids {
+            let oldest_ms = self.series.iter().filter_map(Series::oldest_ms).min();
+            match oldest_ms {
+                Some(oldest_ms) if oldest_ms < self.closed_until_ms => {
+                    self.evict_until(oldest_ms + WINDOW_MS);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn evict_until(&mut self, until_ms: i64) {
+        let until_ms = until_ms.min(self.closed_until_ms);
+        if until_ms <= self.evicted_until_ms {
+            return;
+        }
+        self.evicted_until_ms = until_ms;
+        for series in &mut self.series {
+            series.evict(until_ms, self.settings.history_candles);
+        }
+        self.remembered = self.series.iter().map(Series::remembered).sum();
+        for coverage in &mut self.coverages {
+            coverage.forget(until_ms);
+        }
+    }
+
+    fn coverage_of(&mut self, category: Category, topic: &str) -> usize {
+        let key = (category, Arc::from(topic));
+        if let Some(&known) = self.topics.get(&key) {
+            return known;
+        }
+        let is_covered = self.settings.assume_covered;
+        self.coverages.push(if is_covered { Coverage::default() } else { Coverage::never() });
+        self.topics.insert(key, self.coverages.len() - 1);
+        self.coverages.len() - 1
+    }
+
+    /// From `at_ms` on `topic` is received whole; the gap that ended by it, if one was announced.
+    pub(crate) fn cover(&mut self, category: Category, topic: &str, at_ms: i64) -> Option<Gap> {
+        let coverage = self.coverage_of(category, topic);
+        let (from_ms, to_ms) = self.coverages[coverage].regain(at_ms)?;
+        let gap = Gap { category, topic: topic.into(), from_ms, to_ms };
+        (from_ms != i64::MIN).then_some(gap)
+    }
+
+    /// From `at_ms` on trades of `topic` may be missed; the gap that began by it, if that is news.
+    pub(crate) fn uncover(
+        &mut self,
+        category: Category,
+        topic: &str,
+        at_ms: i64,
+        news: &mut Vec<News>,
+    ) -> Option<Gap> {
+        let coverage = self.coverage_of(category, topic);
+        if !self.coverages[coverage].lose(at_ms) {
+            return None;
+        }
+        for series in 0..self.series.len() {
+            if self.series[series].coverage == coverage {
+                let series = u32::try_from(series).unwrap_or(u32::MAX);
+                self.refresh(series, window_start(at_ms), news);
+            }
+        }
+        news.sort_unstable();
+        Some(Gap { category, topic: topic.into(), from_ms: at_ms, to_ms: at_ms })
+    }
+}
+
+fn overflow(trade: &Trade) -> FrameError {
+    let found = (trade.byte, b"more than 128 bits hold".as_slice());
+    FrameError::new(
+        ErrorKind::Overflow,
+        "sum of the window",
+        found,
+        "volume and turnover below 2^128",
+    )
+}

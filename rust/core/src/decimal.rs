@@ -1,0 +1,308 @@
+//! Exact decimals: prices and sizes as the exchange wrote them, and their sums.
+//!
+//! A [`Decimal`] is a `u64` mantissa and a decimal scale, which holds every number of up to 19
+//! significant digits. A [`Sum`] is a `u128` mantissa, wide enough for the turnover of a market;
+//! every operation on it is checked. Floats appear in [`nearest_quotient`] and `to_f64` alone, as
+//! the last step towards a reader, and are the doubles nearest to the exact value.
+
+use std::cmp::Ordering;
+
+use num_bigint::BigUint;
+
+/// The most significant digits that a price or a size may have: any such number fits a `u64`.
+pub const MAX_DIGITS: usize = 19;
+
+/// The most digits after the decimal point that a price or a size may have.
+pub const MAX_SCALE: u8 = 18;
+
+/// The largest exponent that is read; anything beyond could not fit [`MAX_DIGITS`] anyway.
+const MAX_EXPONENT: i32 = 64;
+
+/// Why a text is not a [`Decimal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecimalError {
+    /// Not of the form `digits[.digits][e[+-]digits]`, or zero or less.
+    NotPositive,
+    /// More than [`MAX_DIGITS`] significant digits, or more than [`MAX_SCALE`] after the point.
+    TooLong,
+}
+
+/// A positive decimal without trailing zeros: `mantissa / 10^scale`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Decimal {
+    mantissa: u64,
+    scale: u8,
+}
+
+impl Decimal {
+    /// Parses the text of a positive decimal exactly.
+    ///
+    /// Leading and trailing zeros are allowed, an exponent is applied; signs, white space, a bare
+    /// point, `NaN` and `Infinity` are not.
+    ///
+    /// # Errors
+    ///
+    /// [`DecimalError::NotPositive`] for anything that is not a positive decimal,
+    /// [`DecimalError::TooLong`] for one that has too many digits to be held exactly.
+    pub fn parse(text: &[u8]) -> Result<Self, DecimalError> {
+        let (number, exponent) = match text.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+            Some(at) => (&text[..at], parse_exponent(&text[at + 1..])?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = match number.iter().position(|&byte| byte == b'.') {
+            Some(at) if at + 1 < number.len() => (&number[..at], &number[at + 1..]),
+            Some(_) => return Err(DecimalError::NotPositive),
+            None => (number, &[][..]),
+        };
+        if whole.is_empty() {
+            return Err(DecimalError::NotPositive);
+        }
+        let mut digits = Digits::default();
+        for &byte in whole.iter().chain(fraction) {
+            digits.push(byte)?;
+        }
+        digits.finish(fraction.len(), exponent)
+    }
+
+    /// The digits as an integer.
+    #[must_use]
+    pub fn mantissa(self) -> u64 {
+        self.mantissa
+    }
+
+    /// How many of the digits stand after the point.
+    #[must_use]
+    pub fn scale(self) -> u8 {
+        self.scale
+    }
+
+    /// The exact product with `other`.
+    #[must_use]
+    pub fn times(self, other: Self) -> Sum {
+        Sum {
+            mantissa: u128::from(self.mantissa) * u128::from(other.mantissa),
+            scale: self.scale + other.scale,
+        }
+    }
+
+    /// Appends the decimal text: no exponent, no trailing zeros.
+    pub fn write(self, out: &mut Vec<u8>) {
+        Sum::from(self).write(out);
+    }
+
+    /// The double nearest to the exact value.
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        Sum::from(self).to_f64()
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let scale = self.scale.max(other.scale);
+        // 19 digits and at most 18 places more: below 10^37, so neither side can overflow.
+        let widen = |value: &Self| u128::from(value.mantissa) * pow10(scale - value.scale);
+        widen(self).cmp(&widen(other))
+    }
+}
+
+/// Collects digits, holding zeros back until a digit follows that makes them count.
+#[derive(Default)]
+struct Digits {
+    mantissa: u64,
+    significant: usize,
+    zeros_held: usize,
+    too_long: bool,
+}
+
+impl Digits {
+    fn push(&mut self, byte: u8) -> Result<(), DecimalError> {
+        match byte {
+            b'0' => self.zeros_held += usize::from(self.significant > 0),
+            b'1'..=b'9' => {
+                self.significant += self.zeros_held + 1;
+                if self.significant > MAX_DIGITS {
+                    // Read on: what follows may be no digit, and then that is the fault to name.
+                    self.too_long = true;
+                } else {
+                    for _ in 0..self.zeros_held {
+                        self.mantissa *= 10;
+                    }
+                    self.mantissa = self.mantissa * 10 + u64::from(byte - b'0');
+                }
+                self.zeros_held = 0;
+            }
+            _ => return Err(DecimalError::NotPositive),
+        }
+        Ok(())
+    }
+
+    fn finish(self, fraction_digits: usize, exponent: i32) -> Result<Decimal, DecimalError> {
+        if self.significant == 0 {
+            return Err(DecimalError::NotPositive);
+        }
+        let count = |length: usize| i32::try_from(length).map_err(|_| DecimalError::TooLong);
+        let scale = count(fraction_digits)? - count(self.zeros_held)? - exponent;
+        if self.too_long || scale > i32::from(MAX_SCALE) {
+            return Err(DecimalError::TooLong);
+        }
+        let Ok(scale) = u8::try_from(scale) else {
+            return self.scaled_up(scale.unsigned_abs());
+        };
+        Ok(Decimal { mantissa: self.mantissa, scale })
+    }
+
+    /// A whole number that ends in `zeros` zeros.
+    fn scaled_up(self, zeros: u32) -> Result<Decimal, DecimalError> {
+        if self.significant + zeros as usize > MAX_DIGITS {
+            return Err(DecimalError::TooLong);
+        }
+        Ok(Decimal { mantissa: self.mantissa * 10_u64.pow(zeros), scale: 0 })
+    }
+}
+
+fn parse_exponent(text: &[u8]) -> Result<i32, DecimalError> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(DecimalError::NotPositive);
+    }
+    let size = digits.iter().fold(0_i32, |size, byte| {
+        // Saturates just above the bound, whatever the length of the text.
+        (size * 10 + i32::from(byte - b'0')).min(MAX_EXPONENT + 1)
+    });
+    if size > MAX_EXPONENT {
+        return Err(DecimalError::TooLong);
+    }
+    Ok(if negative { -size } else { size })
+}
+
+/// An exact sum of positive decimals or of their products.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sum {
+    mantissa: u128,
+    scale: u8,
+}
+
+impl Sum {
+    /// The sum of nothing.
+    pub const ZERO: Self = Self { mantissa: 0, scale: 0 };
+
+    /// Adds exactly; `None` where 128 bits are not enough.
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        let scale = self.scale.max(other.scale);
+        let mantissa = self.at_scale(scale)?.checked_add(other.at_scale(scale)?)?;
+        Some(Self { mantissa, scale })
+    }
+
+    /// Whether the sum is zero.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.mantissa == 0
+    }
+
+    fn at_scale(self, scale: u8) -> Option<u128> {
+        if scale == self.scale {
+            return Some(self.mantissa);
+        }
+        self.mantissa.checked_mul(pow10(scale - self.scale))
+    }
+
+    /// The same value without trailing zeros after the point.
+    fn stripped(mut self) -> Self {
+        while self.scale > 0 && self.mantissa.is_multiple_of(10) {
+            self.mantissa /= 10;
+            self.scale -= 1;
+        }
+        self
+    }
+
+    /// Appends the decimal text: every digit, no exponent, no trailing zeros.
+    pub fn write(self, out: &mut Vec<u8>) {
+        let Self { mantissa, scale } = self.stripped();
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(mantissa).as_bytes();
+        let scale = usize::from(scale);
+        if scale == 0 {
+            out.extend_from_slice(digits);
+        } else if digits.len() > scale {
+            let (whole, fraction) = digits.split_at(digits.len() - scale);
+            out.extend_from_slice(whole);
+            out.push(b'.');
+            out.extend_from_slice(fraction);
+        } else {
+            out.extend_from_slice(b"0.");
+            out.resize(out.len() + scale - digits.len(), b'0');
+            out.extend_from_slice(digits);
+        }
+    }
+
+    /// The double nearest to the exact value.
+    #[must_use]
+    pub fn to_f64(self) -> f64 {
+        let one = Self { mantissa: 1, scale: 0 };
+        nearest_quotient(self, one).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Sum {
+    fn eq(&self, other: &Self) -> bool {
+        let (left, right) = (self.stripped(), other.stripped());
+        left.mantissa == right.mantissa && left.scale == right.scale
+    }
+}
+
+impl Eq for Sum {}
+
+impl From<Decimal> for Sum {
+    fn from(value: Decimal) -> Self {
+        Self { mantissa: u128::from(value.mantissa), scale: value.scale }
+    }
+}
+
+const fn pow10(exponent: u8) -> u128 {
+    10_u128.pow(exponent as u32)
+}
+
+/// The double nearest to the exact quotient of two sums, ties to even; `None` for a zero divisor.
+#[must_use]
+pub fn nearest_quotient(dividend: Sum, divisor: Sum) -> Option<f64> {
+    if divisor.is_zero() {
+        return None;
+    }
+    if dividend.is_zero() {
+        return Some(0.0);
+    }
+    let scaled = |mantissa: u128, scale: u8| {
+        BigUint::from(mantissa) * BigUint::from(10_u8).pow(u32::from(scale))
+    };
+    let numerator = scaled(dividend.mantissa, divisor.scale);
+    let denominator = scaled(divisor.mantissa, dividend.scale);
+    Some(round_to_double(&numerator, &denominator))
+}
+
+/// Long division to 54 or 55 bits and a sticky bit, then one rounding to 53 bits.
+fn round_to_double(numerator: &BigUint, denominator: &BigUint) -> f64 {
+    const WANTED_BITS: i64 = 55;
+    let bits = |value: &BigUint| i64::try_from(value.bits()).unwrap_or(i64::MAX);
+    let shift = WANTED_BITS - (bits(numerator) - bits(denominator));
+    let widened = |value: &BigUint, by: i64| value << u64::try_from(by).unwrap_or_default();
+    let (numerator, denominator) = (widened(numerator, shift), widened(denominator, -shift));
+    let quotient = &numerator / &denominator;
+    let inexact = &quotient * &denominator != numerator;
+    // 55 or 56 bits with the sticky one at the end: `as f64` rounds to nearest even, once.
+    let mantissa = u64::try_from(quotient).unwrap_or(u64::MAX) | u64::from(inexact);
+    #[expect(clippy::cast_precision_loss, reason = "the one rounding that is wanted")]
+    let rounded = mantissa as f64;
+    // Both factors lie far inside the normal range: at most 2^128 · 10^36 over 1.
+    rounded * 2_f64.powi(i32::try_from(-shift).unwrap_or_default())
+}

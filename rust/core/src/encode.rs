@@ -1,0 +1,300 @@
+//! Messages as JSON text. The names of the wire stand here and nowhere else in this crate.
+//!
+//! Prices, sizes and sums are JSON numbers with every digit that the exchange sent: no exponent,
+//! no trailing zeros. `vwap` is the nearest double in its shortest form.
+
+use crate::candle::{Candle, TIMEFRAME};
+use crate::decimal::Sum;
+use crate::json::{IsoClock, double, integer, raw, string};
+use crate::ring::PublishedTrade;
+use crate::trade::Category;
+
+/// A symbol with its category.
+pub(crate) type Instrument<'a> = (Category, &'a str);
+
+/// The figures of one stats message.
+pub(crate) struct StatsFigures<'a> {
+    pub(crate) seq: u64,
+    pub(crate) now_ms: i64,
+    /// Name, total and rate per second.
+    pub(crate) counts: Vec<(&'a str, u64, f64)>,
+    /// Name as on the wire and exact text.
+    pub(crate) last_prices: Vec<(String, Vec<u8>)>,
+    /// A finished JSON array.
+    pub(crate) thread_statuses: &'a str,
+    /// A finished JSON array.
+    pub(crate) rejected_symbols: &'a str,
+}
+
+/// Begins a message: topic, type and number.
+fn begin(out: &mut Vec<u8>, kind: &str, seq: u64) {
+    raw(out, "{\"topic\":\"status\",\"type\":\"");
+    raw(out, kind);
+    raw(out, "\",\"seq\":");
+    integer(out, seq);
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    raw(out, ",\"");
+    raw(out, name);
+    raw(out, "\":");
+}
+
+fn instrument(out: &mut Vec<u8>, (category, symbol): Instrument<'_>) {
+    key(out, "category");
+    string(out, category.name());
+    key(out, "symbol");
+    string(out, symbol);
+}
+
+fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
+    key(out, name);
+    raw(out, if value { "true" } else { "false" });
+}
+
+fn sum(out: &mut Vec<u8>, name: &str, value: Sum) {
+    key(out, name);
+    value.write(out);
+}
+
+/// Encodes messages and their console lines.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    iso: IsoClock,
+}
+
+impl Encoder {
+    fn time(&mut self, out: &mut Vec<u8>, name: &str, time_ms: i64) {
+        key(out, name);
+        out.push(b'"');
+        self.iso.write(out, time_ms);
+        out.push(b'"');
+    }
+
+    pub(crate) fn trade(
+        &mut self,
+        out: &mut Vec<u8>,
+        of: Instrument<'_>,
+        published: &PublishedTrade,
+    ) {
+        let trade = &published.trade;
+        begin(out, "trade", published.seq);
+        instrument(out, of);
+        key(out, "side");
+        string(out, trade.taker_side.name());
+        sum(out, "price", trade.price.into());
+        sum(out, "volume", trade.size.into());
+        key(out, "timestamp");
+        integer(out, trade.event_ms);
+        self.time(out, "timestamp_iso", trade.event_ms);
+        key(out, "trade_id");
+        string(out, &trade.id.to_string());
+        raw(out, ",\"message_counts\":{\"trade_messages\":");
+        integer(out, published.trades_total);
+        raw(out, "}}");
+    }
+
+    /// Appends a candle and returns its console line.
+    pub(crate) fn candle(
+        &mut self,
+        out: &mut Vec<u8>,
+        of: Instrument<'_>,
+        candle: &Candle,
+    ) -> String {
+        let text = self.candle_text(of, candle);
+        begin(out, "ohlcv", candle.seq);
+        raw(out, ",\"exchange\":\"bybit\"");
+        instrument(out, of);
+        key(out, "timeframe");
+        string(out, TIMEFRAME);
+        key(out, "timestamp");
+        integer(out, candle.end_ms());
+        self.time(out, "timestamp_iso", candle.end_ms());
+        key(out, "start");
+        integer(out, candle.start_ms);
+        let prices = [
+            ("open", candle.open),
+            ("high", candle.high),
+            ("low", candle.low),
+            ("close", candle.close),
+        ];
+        for (name, price) in prices {
+            sum(out, name, price.into());
+        }
+        sum(out, "volume", candle.volume);
+        sum(out, "turnover", candle.turnover);
+        sum(out, "buy_volume", candle.buy_volume);
+        key(out, "trades");
+        integer(out, candle.trades);
+        key(out, "vwap");
+        double(out, candle.vwap());
+        flag(out, "closed", candle.closed);
+        flag(out, "complete", candle.complete);
+        key(out, "revision");
+        integer(out, candle.revision);
+        raw(out, ",\"source\":\"trades\"");
+        key(out, "text");
+        string(out, &text);
+        out.push(b'}');
+        text
+    }
+
+    fn candle_text(&mut self, (category, symbol): Instrument<'_>, candle: &Candle) -> String {
+        let mut line = Vec::with_capacity(160);
+        self.iso.write(&mut line, candle.end_ms());
+        raw(&mut line, " ohlcv ");
+        raw(&mut line, category.name());
+        line.push(b':');
+        raw(&mut line, symbol);
+        line.push(b' ');
+        raw(&mut line, TIMEFRAME);
+        let prices = [
+            (" open ", Sum::from(candle.open)),
+            (" high ", candle.high.into()),
+            (" low ", candle.low.into()),
+            (" close ", candle.close.into()),
+            (" volume ", candle.volume),
+        ];
+        for (name, value) in prices {
+            raw(&mut line, name);
+            value.write(&mut line);
+        }
+        if let Some(vwap) = candle.vwap() {
+            raw(&mut line, " vwap ");
+            double(&mut line, Some(vwap));
+        }
+        raw(&mut line, " trades ");
+        integer(&mut line, candle.trades);
+        if candle.revision > 0 {
+            raw(&mut line, " revision ");
+            integer(&mut line, candle.revision);
+        }
+        let remark = match (candle.closed, candle.complete) {
+            (false, _) => " in progress",
+            (true, false) => " incomplete",
+            (true, true) => "",
+        };
+        raw(&mut line, remark);
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
+    /// Appends the stats and returns their console line.
+    pub(crate) fn stats(&mut self, out: &mut Vec<u8>, figures: &StatsFigures<'_>) -> String {
+        let text = self.stats_text(figures);
+        begin(out, "stats", figures.seq);
+        self.time(out, "timestamp", figures.now_ms);
+        key(out, "text");
+        string(out, &text);
+        key(out, "last_prices");
+        object(out, &figures.last_prices, |(name, _)| name, |out, (_, price)| out.extend(price));
+        key(out, "message_counts");
+        object(out, &figures.counts, |(name, ..)| name, |out, (_, total, _)| integer(out, *total));
+        key(out, "message_rates");
+        object(out, &figures.counts, |(name, ..)| name, |out, (.., rate)| double(out, Some(*rate)));
+        key(out, "thread_statuses");
+        raw(out, figures.thread_statuses);
+        key(out, "rejected_symbols");
+        raw(out, figures.rejected_symbols);
+        out.push(b'}');
+        text
+    }
+
+    fn stats_text(&mut self, figures: &StatsFigures<'_>) -> String {
+        /// Shown always; all others when they are not zero.
+        const ALWAYS: [&str; 4] = ["frames", "trade_messages", "ohlcv_messages", "sent_messages"];
+        const SHOWN_PRICES: usize = 3;
+        let mut line = Vec::with_capacity(240);
+        self.iso.write(&mut line, figures.now_ms);
+        raw(&mut line, " stats");
+        for (name, total, rate) in &figures.counts {
+            if *total == 0 && !ALWAYS.contains(name) {
+                continue;
+            }
+            line.push(b' ');
+            raw(&mut line, name);
+            line.push(b' ');
+            integer(&mut line, *total);
+            raw(&mut line, &format!(" ({rate:.1}/s)"));
+        }
+        for (at, (name, price)) in figures.last_prices.iter().take(SHOWN_PRICES).enumerate() {
+            raw(&mut line, if at == 0 { " | " } else { ", " });
+            raw(&mut line, name);
+            line.push(b' ');
+            line.extend(price);
+        }
+        if figures.last_prices.len() > SHOWN_PRICES {
+            raw(&mut line, &format!(", {} more", figures.last_prices.len() - SHOWN_PRICES));
+        }
+        String::from_utf8_lossy(&line).into_owned()
+    }
+
+    pub(crate) fn upstream(&mut self, out: &mut Vec<u8>, seq: u64, change: &LineChange<'_>) {
+        begin(out, "upstream", seq);
+        self.time(out, "timestamp", change.now_ms);
+        key(out, "line");
+        string(out, change.line);
+        key(out, "state");
+        string(out, change.state);
+        key(out, "reason");
+        string(out, change.reason);
+        out.push(b'}');
+    }
+}
+
+/// Appends a stretch in which trades of a topic were or may have been missed.
+pub(crate) fn gap(
+    out: &mut Vec<u8>,
+    seq: u64,
+    of: Instrument<'_>,
+    (from_ms, to_ms, state): (i64, i64, &str),
+) {
+    begin(out, "gap", seq);
+    raw(out, ",\"scope\":\"upstream\"");
+    instrument(out, of);
+    key(out, "from");
+    integer(out, from_ms);
+    key(out, "to");
+    integer(out, to_ms);
+    key(out, "state");
+    string(out, state);
+    out.push(b'}');
+}
+
+/// A change of an upstream connection.
+#[derive(Debug, Clone, Copy)]
+pub struct LineChange<'a> {
+    /// When, in milliseconds since the epoch.
+    pub now_ms: i64,
+    /// Its name.
+    pub line: &'a str,
+    /// `connecting`, `connected`, `reconnecting`, `stale` or `closed`.
+    pub state: &'a str,
+    /// Why; may be empty.
+    pub reason: &'a str,
+}
+
+fn object<'a, T>(
+    out: &mut Vec<u8>,
+    items: &'a [T],
+    name: impl Fn(&'a T) -> &'a str,
+    value: impl Fn(&mut Vec<u8>, &'a T),
+) {
+    out.push(b'{');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        string(out, name(item));
+        out.push(b':');
+        value(out, item);
+    }
+    out.push(b'}');
+}
+
+/// Whether `text` is one JSON array, fit to be spliced into a message.
+#[must_use]
+pub fn is_array(text: &str) -> bool {
+    let mut json = jiter::Jiter::new(text.as_bytes());
+    let starts_well = json.peek().is_ok_and(|peek| peek == jiter::Peek::Array);
+    starts_well && json.next_skip().is_ok() && json.finish().is_ok()
+}

@@ -1,0 +1,363 @@
+//! The one type that a binding wraps: frames and ticks in, batches of messages out.
+
+use crate::aggregate::{Aggregator, Gap, News, Verdict};
+use crate::batch::{About, Batch, MessageKind};
+use crate::candle::Candle;
+use crate::encode::{self, Encoder, LineChange, StatsFigures};
+use crate::error::{ErrorKind, FrameError};
+use crate::fields::MAX_EVENT_MS;
+use crate::frame::Frame;
+use crate::rate::{Counters, Rates};
+use crate::ring::{PublishedTrade, Ring};
+use crate::series::Series;
+use crate::settings::{Clock, Settings};
+use crate::snapshot::{Snapshot, SnapshotOptions};
+use crate::trade::Category;
+
+/// What a stats message holds beyond the engine's own figures.
+#[derive(Debug, Clone, Copy)]
+pub struct StatsInput<'a> {
+    /// Wall clock in milliseconds since the epoch.
+    pub now_ms: i64,
+    /// Time since the last stats, on a clock that never steps.
+    pub interval_ns: u64,
+    /// The caller's totals by name.
+    pub counts: &'a [(String, u64)],
+    /// A finished JSON array of worker states.
+    pub thread_statuses: &'a str,
+    /// A finished JSON array of refused symbols.
+    pub rejected_symbols: &'a str,
+}
+
+/// Exact live aggregation of public trades; see the crate's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    primary: Option<Category>,
+    frame: Frame,
+    aggregator: Aggregator,
+    counters: Counters,
+    rates: Rates,
+    encoder: Encoder,
+    ring: Ring,
+    last_stats: Vec<u8>,
+    seq: u64,
+    verdicts: Vec<Verdict>,
+    news: Vec<News>,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            primary: settings.primary_category,
+            frame: Frame::default(),
+            aggregator: Aggregator::new(settings.clone()),
+            counters: Counters::default(),
+            rates: Rates::default(),
+            encoder: Encoder::default(),
+            ring: Ring::new(settings.recent_trades),
+            last_stats: Vec::new(),
+            seq: 0,
+            verdicts: Vec::new(),
+            news: Vec::new(),
+            settings,
+        }
+    }
+
+    /// Number of the last published message; 0 before the first.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Name of this numbering of messages.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        &self.settings.epoch
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The greatest event time seen, in milliseconds since the epoch.
+    #[must_use]
+    pub fn event_ms(&self) -> Option<i64> {
+        self.aggregator.max_event_ms()
+    }
+
+    /// Every symbol known, in the order of its first trade.
+    #[must_use]
+    pub fn series(&self) -> &[Series] {
+        self.aggregator.series()
+    }
+
+    /// The candles in progress of one symbol, oldest first.
+    #[must_use]
+    pub fn open<'a>(&'a self, series: &'a Series) -> impl DoubleEndedIterator<Item = Candle> + 'a {
+        self.aggregator.open(series)
+    }
+
+    /// The most recent trades, oldest first.
+    #[must_use]
+    pub fn recent_trades(&self) -> impl ExactSizeIterator<Item = &PublishedTrade> {
+        self.ring.iter()
+    }
+
+    /// Applies one exchange frame and returns what must be published.
+    ///
+    /// Trades come in the order of the frame, then the closed candles that they revised, then,
+    /// where event time is the clock, the candles that they closed.
+    ///
+    /// # Errors
+    ///
+    /// A [`FrameError`] where any part of the frame is malformed: then none of it is applied.
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        received_ns: i64,
+        category: Category,
+    ) -> Result<Batch, FrameError> {
+        self.counters.frames_total += 1;
+        let applied = self.apply(bytes, received_ns, category);
+        self.counters.bad_frames_total += u64::from(applied.is_err());
+        applied?;
+        self.primary.get_or_insert(category);
+        let mut batch = Batch::default();
+        self.publish_trades(&mut batch);
+        self.publish_news(&mut batch);
+        if let (Clock::Event, Some(now_ms)) = (self.settings.clock, self.aggregator.max_event_ms())
+        {
+            self.close(now_ms, &mut batch);
+        }
+        Ok(batch)
+    }
+
+    fn apply(
+        &mut self,
+        bytes: &[u8],
+        received_ns: i64,
+        category: Category,
+    ) -> Result<(), FrameError> {
+        self.frame.decode(bytes, Some(category))?;
+        self.check_future(bytes, received_ns / 1_000_000)?;
+        self.aggregator.make_room(self.frame.trades.len());
+        self.aggregator.apply(category, &mut self.frame, &mut self.verdicts, &mut self.news)
+    }
+
+    /// A single time far ahead of every clock would close all windows at once.
+    fn check_future(&self, bytes: &[u8], received_ms: i64) -> Result<(), FrameError> {
+        let clock_ms = match self.settings.clock {
+            Clock::Wall => Some(received_ms),
+            Clock::Event => self.frame.ts_ms,
+        };
+        let Some(now_ms) = clock_ms.max(self.aggregator.max_event_ms()) else { return Ok(()) };
+        let limit_ms = now_ms.saturating_add(self.settings.max_future_ms);
+        let Some(trade) = self.frame.trades.iter().find(|trade| trade.event_ms > limit_ms) else {
+            return Ok(());
+        };
+        debug_assert!(trade.byte < bytes.len(), "the trade stands in the frame");
+        let found = trade.event_ms.to_string();
+        let expected =
+            format!("at most {limit_ms} ms, {} ms ahead of the clock", self.settings.max_future_ms);
+        let at = (trade.byte, found.as_bytes());
+        Err(FrameError::new(ErrorKind::FutureTime, "trade time", at, expected))
+    }
+
+    fn publish_trades(&mut self, batch: &mut Batch) {
+        let trades = self.frame.trades.drain(..).zip(&self.verdicts);
+        for (trade, verdict) in trades {
+            match verdict {
+                Verdict::Duplicate => self.counters.duplicate_trades_total += 1,
+                Verdict::Late => self.counters.late_trades_total += 1,
+                Verdict::Fresh => {
+                    self.seq += 1;
+                    self.counters.trades_total += 1;
+                    self.counters.block_trades_total += u64::from(trade.is_block);
+                    let series = &self.aggregator.series()[trade.symbol as usize];
+                    let of = Some((series.category, series.symbol.clone()));
+                    let about = About { kind: MessageKind::Trade, of, seq: self.seq };
+                    let trades_total = self.counters.trades_total;
+                    let published = PublishedTrade { trade, seq: self.seq, trades_total };
+                    let instrument = (series.category, &*series.symbol);
+                    batch.add(about, |out| {
+                        self.encoder.trade(out, instrument, &published);
+                        None
+                    });
+                    self.ring.push(published);
+                }
+            }
+        }
+    }
+
+    /// Numbers and encodes the closed candles that have something new to say.
+    fn publish_news(&mut self, batch: &mut Batch) {
+        for news in std::mem::take(&mut self.news) {
+            let Some(candle) = self.aggregator.published_mut(news) else { continue };
+            self.seq += 1;
+            self.counters.candles_total += 1;
+            candle.seq = self.seq;
+            let candle = candle.clone();
+            let series = &self.aggregator.series()[news.series as usize];
+            add_candle(batch, &mut self.encoder, series, &candle);
+        }
+    }
+
+    fn close(&mut self, now_ms: i64, batch: &mut Batch) {
+        self.aggregator.close(now_ms, &mut self.news);
+        self.publish_news(batch);
+        self.aggregator.evict(now_ms);
+    }
+
+    /// Closes every window whose end and grace have passed, oldest first.
+    ///
+    /// A time before that of an earlier call changes nothing.
+    pub fn advance(&mut self, now_ms: i64) -> Batch {
+        let mut batch = Batch::default();
+        self.close(now_ms, &mut batch);
+        batch
+    }
+
+    /// The candles in progress that changed since `since` (0: all), without numbers of their own.
+    ///
+    /// Of each symbol the newest one. Their `seq` is that of the last published message, as in a
+    /// snapshot. Returns the version to ask with next time.
+    pub fn partials(&mut self, since: u64) -> (u64, Batch) {
+        let mut batch = Batch::default();
+        for series in self.aggregator.series() {
+            if series.version <= since {
+                continue;
+            }
+            if let Some(candle) = self.aggregator.open(series).next_back() {
+                let candle = Candle { seq: self.seq, ..candle };
+                add_candle(&mut batch, &mut self.encoder, series, &candle);
+            }
+        }
+        (self.aggregator.version(), batch)
+    }
+
+    /// Publishes the stats.
+    pub fn stats(&mut self, input: &StatsInput<'_>) -> Batch {
+        self.seq += 1;
+        let own = self.counters.named();
+        let given = input.counts.iter().map(|(name, total)| (name.as_str(), *total));
+        let is_given = |name: &str| input.counts.iter().any(|(given, _)| given == name);
+        let own = own.into_iter().filter(|(name, _)| !is_given(name));
+        let totals: Vec<(&str, u64)> = own.chain(given).collect();
+        let rates = self.rates.update(&totals, input.interval_ns);
+        let counts = totals.iter().zip(rates).map(|((name, total), rate)| (*name, *total, rate));
+        let figures = StatsFigures {
+            seq: self.seq,
+            now_ms: input.now_ms.clamp(0, MAX_EVENT_MS),
+            counts: counts.collect(),
+            last_prices: self.last_prices(),
+            thread_statuses: input.thread_statuses,
+            rejected_symbols: input.rejected_symbols,
+        };
+        let mut batch = Batch::default();
+        let about = About { kind: MessageKind::Stats, of: None, seq: self.seq };
+        batch.add(about, |out| Some(self.encoder.stats(out, &figures)));
+        self.last_stats.clear();
+        self.last_stats.extend_from_slice(batch.payload(&batch.messages()[0]));
+        batch
+    }
+
+    fn last_prices(&self) -> Vec<(String, Vec<u8>)> {
+        let named = self.aggregator.series().iter().filter_map(|series| {
+            let price = series.last_price()?;
+            let name = if self.primary == Some(series.category) {
+                series.symbol.to_string()
+            } else {
+                format!("{}:{}", series.category.name(), series.symbol)
+            };
+            let mut text = Vec::new();
+            price.write(&mut text);
+            Some((name, text))
+        });
+        named.collect()
+    }
+
+    /// Publishes a change of an upstream connection.
+    pub fn upstream(&mut self, change: &LineChange<'_>) -> Batch {
+        self.seq += 1;
+        let mut batch = Batch::default();
+        let about = About { kind: MessageKind::Upstream, of: None, seq: self.seq };
+        batch.add(about, |out| {
+            self.encoder.upstream(out, self.seq, change);
+            None
+        });
+        batch
+    }
+
+    /// From `at_ms` on these topics (symbols; for options base coins) are received whole.
+    ///
+    /// Publishes the gaps that ended by it as `unhealed`.
+    pub fn cover<'a>(
+        &mut self,
+        category: Category,
+        topics: impl IntoIterator<Item = &'a str>,
+        at_ms: i64,
+    ) -> Batch {
+        let mut batch = Batch::default();
+        for topic in topics {
+            if let Some(gap) = self.aggregator.cover(category, topic, at_ms) {
+                self.publish_gap(&mut batch, &gap, "unhealed");
+            }
+        }
+        batch
+    }
+
+    /// From `at_ms` on trades of these topics may be missed.
+    ///
+    /// Publishes the gaps that began by it as `open`, and the closed candles that they touch.
+    pub fn uncover<'a>(
+        &mut self,
+        category: Category,
+        topics: impl IntoIterator<Item = &'a str>,
+        at_ms: i64,
+    ) -> Batch {
+        let mut batch = Batch::default();
+        for topic in topics {
+            if let Some(gap) = self.aggregator.uncover(category, topic, at_ms, &mut self.news) {
+                self.counters.gaps_total += 1;
+                self.publish_gap(&mut batch, &gap, "open");
+            }
+        }
+        self.publish_news(&mut batch);
+        batch
+    }
+
+    fn publish_gap(&mut self, batch: &mut Batch, gap: &Gap, state: &str) {
+        self.seq += 1;
+        let of = Some((gap.category, gap.topic.clone()));
+        let about = About { kind: MessageKind::Gap, of, seq: self.seq };
+        batch.add(about, |out| {
+            let stretch = (gap.from_ms, gap.to_ms, state);
+            encode::gap(out, self.seq, (gap.category, &gap.topic), stretch);
+            None
+        });
+    }
+
+    /// What a client needs to begin with: one finished JSON object, not a published message.
+    #[must_use]
+    pub fn snapshot(&mut self, options: &SnapshotOptions<'_>) -> Vec<u8> {
+        let snapshot = Snapshot {
+            epoch: &self.settings.epoch,
+            seq: self.seq,
+            stats: &self.last_stats,
+            series: self.aggregator.series(),
+            trades: self.ring.iter(),
+        };
+        snapshot.encode(&mut self.encoder, options)
+    }
+}
+
+fn add_candle(batch: &mut Batch, encoder: &mut Encoder, series: &Series, candle: &Candle) {
+    let of = Some((series.category, series.symbol.clone()));
+    let about = About { kind: MessageKind::Ohlcv, of, seq: candle.seq };
+    batch.add(about, |out| Some(encoder.candle(out, (series.category, &series.symbol), candle)));
+}

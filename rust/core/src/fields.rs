@@ -1,0 +1,254 @@
+//! The fields of one trade object, read one by one into a draft.
+
+use jiter::{Jiter, JiterError, Peek};
+
+use crate::decimal::{Decimal, DecimalError, MAX_DIGITS, MAX_SCALE};
+use crate::error::{ErrorKind, FrameError};
+use crate::trade::{Side, Trade, TradeId};
+
+/// Times from here on (2100-01-01) cannot be an exchange's.
+pub(crate) const MAX_EVENT_MS: i64 = 4_102_444_800_000;
+
+/// The longest symbol, in characters.
+pub(crate) const MAX_SYMBOL_CHARS: usize = 32;
+
+/// The longest trade id, in bytes.
+const MAX_ID_BYTES: usize = 64;
+
+/// What was found: its byte position and its text as it stands in the frame.
+type Found<'a> = (usize, &'a [u8]);
+
+/// A field of a trade object that tapecast reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Time,
+    Symbol,
+    Side,
+    Size,
+    Price,
+    Id,
+    Block,
+    Rpi,
+    Seq,
+}
+
+impl Field {
+    /// The field of a key; `None` for those that are skipped.
+    pub(crate) fn of(key: &str) -> Option<Self> {
+        Some(match key {
+            "T" => Self::Time,
+            "s" => Self::Symbol,
+            "S" => Self::Side,
+            "v" => Self::Size,
+            "p" => Self::Price,
+            "i" => Self::Id,
+            "BT" => Self::Block,
+            "RPI" => Self::Rpi,
+            "seq" => Self::Seq,
+            _ => return None,
+        })
+    }
+
+    fn subject(self) -> &'static str {
+        match self {
+            Self::Time => "trade time",
+            Self::Symbol => "symbol",
+            Self::Side => "taker side",
+            Self::Size => "trade size",
+            Self::Price => "trade price",
+            Self::Id => "trade id",
+            Self::Block => "block trade flag",
+            Self::Rpi => "RPI flag",
+            Self::Seq => "exchange sequence",
+        }
+    }
+}
+
+/// A trade object while it is read.
+pub(crate) struct Draft {
+    start: usize,
+    event_ms: Option<i64>,
+    symbol: Option<u32>,
+    taker_side: Option<Side>,
+    size: Option<Decimal>,
+    price: Option<Decimal>,
+    id: Option<TradeId>,
+    is_block: bool,
+    is_rpi: bool,
+    exchange_seq: u64,
+    /// In the order of the frame; a later value of the same field replaces its fault.
+    faults: Vec<(Field, FrameError)>,
+}
+
+impl Draft {
+    /// A draft of the object that begins at byte `start`.
+    pub(crate) fn new(start: usize) -> Self {
+        Self {
+            start,
+            event_ms: None,
+            symbol: None,
+            taker_side: None,
+            size: None,
+            price: None,
+            id: None,
+            is_block: false,
+            is_rpi: false,
+            exchange_seq: 0,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Reads the value of `field`, which the parser stands before.
+    pub(crate) fn read(
+        &mut self,
+        field: Field,
+        json: &mut Jiter<'_>,
+        symbols: &mut Vec<String>,
+    ) -> Result<(), JiterError> {
+        let peek = json.peek()?;
+        let start = json.current_index();
+        let outcome = match (field, peek) {
+            (Field::Time | Field::Seq, _) => {
+                json.known_skip(peek)?;
+                self.set_number(field, (start, json.slice_to_current(start)))
+            }
+            (Field::Block | Field::Rpi, Peek::True | Peek::False) => {
+                let flag = json.known_bool(peek)?;
+                self.set_flag(field, flag);
+                Ok(())
+            }
+            (Field::Block | Field::Rpi, _) => {
+                json.known_skip(peek)?;
+                Err((ErrorKind::BadType, "true or false".to_owned()))
+            }
+            (_, Peek::String) => self.set_text(field, json.known_str()?, symbols),
+            _ => {
+                json.known_skip(peek)?;
+                Err((ErrorKind::BadType, "a string".to_owned()))
+            }
+        };
+        if !self.faults.is_empty() {
+            self.faults.retain(|(known, _)| *known != field);
+        }
+        if let Err((kind, expected)) = outcome {
+            let found = (start, json.slice_to_current(start));
+            self.faults.push((field, FrameError::new(kind, field.subject(), found, expected)));
+        }
+        Ok(())
+    }
+
+    fn set_number(&mut self, field: Field, found: Found<'_>) -> Result<(), (ErrorKind, String)> {
+        if field == Field::Time {
+            let time = parse_ms(field.subject(), found);
+            self.event_ms = Some(time.map_err(|error| (error.kind, error.expected.into_owned()))?);
+        } else {
+            let expected = || (ErrorKind::BadType, "a whole number below 2^64".to_owned());
+            let text = std::str::from_utf8(found.1).ok();
+            self.exchange_seq = text.and_then(|text| text.parse().ok()).ok_or_else(expected)?;
+        }
+        Ok(())
+    }
+
+    fn set_flag(&mut self, field: Field, flag: bool) {
+        if field == Field::Block {
+            self.is_block = flag;
+        } else {
+            self.is_rpi = flag;
+        }
+    }
+
+    fn set_text(
+        &mut self,
+        field: Field,
+        text: &str,
+        symbols: &mut Vec<String>,
+    ) -> Result<(), (ErrorKind, String)> {
+        match field {
+            Field::Price => self.price = Some(parse_decimal(ErrorKind::BadPrice, text)?),
+            Field::Size => self.size = Some(parse_decimal(ErrorKind::BadSize, text)?),
+            Field::Side => self.taker_side = Some(parse_side(text)?),
+            Field::Id => self.id = Some(parse_id(text)?),
+            _ => self.symbol = Some(intern(text, symbols)?),
+        }
+        Ok(())
+    }
+
+    /// The finished trade, the `position`-th of its frame.
+    pub(crate) fn finish(self, position: usize) -> Result<Trade, FrameError> {
+        if let Some((_, fault)) = self.faults.into_iter().next() {
+            return Err(fault);
+        }
+        let start = self.start;
+        let missing = |found: &str, expected: &'static str| {
+            let at = (start, found.as_bytes());
+            FrameError::new(ErrorKind::MissingField, "trade", at, expected)
+        };
+        Ok(Trade {
+            symbol: self.symbol.ok_or_else(|| missing("without \"s\"", "a symbol"))?,
+            event_ms: self.event_ms.ok_or_else(|| missing("without \"T\"", "a time in ms"))?,
+            exchange_seq: self.exchange_seq,
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            byte: start,
+            price: self.price.ok_or_else(|| missing("without \"p\"", "a price"))?,
+            size: self.size.ok_or_else(|| missing("without \"v\"", "a size"))?,
+            taker_side: self.taker_side.ok_or_else(|| missing("without \"S\"", "a taker side"))?,
+            id: self.id.ok_or_else(|| missing("without \"i\"", "a trade id"))?,
+            is_block: self.is_block,
+            is_rpi: self.is_rpi,
+        })
+    }
+}
+
+/// Reads whole milliseconds since the epoch.
+pub(crate) fn parse_ms(subject: &'static str, found: Found<'_>) -> Result<i64, FrameError> {
+    let text = std::str::from_utf8(found.1).unwrap_or_default();
+    match text.parse::<i64>() {
+        Ok(time) if (0..MAX_EVENT_MS).contains(&time) => Ok(time),
+        _ => {
+            let expected = format!("whole milliseconds from 0 to {}", MAX_EVENT_MS - 1);
+            Err(FrameError::new(ErrorKind::BadTime, subject, found, expected))
+        }
+    }
+}
+
+fn parse_decimal(kind: ErrorKind, text: &str) -> Result<Decimal, (ErrorKind, String)> {
+    Decimal::parse(text.as_bytes()).map_err(|error| match error {
+        DecimalError::NotPositive => (kind, "a positive decimal".to_owned()),
+        DecimalError::TooLong => (
+            kind,
+            format!("at most {MAX_DIGITS} significant digits and {MAX_SCALE} after the point"),
+        ),
+    })
+}
+
+fn parse_side(text: &str) -> Result<Side, (ErrorKind, String)> {
+    match text {
+        "Buy" => Ok(Side::Buy),
+        "Sell" => Ok(Side::Sell),
+        _ => Err((ErrorKind::BadSide, "\"Buy\" or \"Sell\"".to_owned())),
+    }
+}
+
+fn parse_id(text: &str) -> Result<TradeId, (ErrorKind, String)> {
+    if text.is_empty() || text.len() > MAX_ID_BYTES || text.chars().any(char::is_control) {
+        let expected = format!("1 to {MAX_ID_BYTES} bytes without control characters");
+        return Err((ErrorKind::BadTradeId, expected));
+    }
+    Ok(TradeId::from_text(text))
+}
+
+/// The index of `symbol` among the symbols of the frame.
+fn intern(symbol: &str, symbols: &mut Vec<String>) -> Result<u32, (ErrorKind, String)> {
+    if let Some(known) = symbols.iter().rposition(|known| known == symbol) {
+        return Ok(u32::try_from(known).unwrap_or(u32::MAX));
+    }
+    let is_odd = |character: char| character.is_control() || character.is_whitespace();
+    let length = symbol.chars().count();
+    if length == 0 || length > MAX_SYMBOL_CHARS || symbol.chars().any(is_odd) {
+        let expected =
+            format!("1 to {MAX_SYMBOL_CHARS} characters without white space or control characters");
+        return Err((ErrorKind::BadSymbol, expected));
+    }
+    symbols.push(symbol.to_owned());
+    Ok(u32::try_from(symbols.len() - 1).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,263 @@
+//! One exchange frame → trades.
+//!
+//! The general path is right for all JSON: any key order, white space, escapes, unknown, missing
+//! and repeated fields (the last one counts, as in every common parser). Keys are told apart to
+//! the letter: `s` and `S`, `T` and `ts`, `i` and `id` are different fields.
+//!
+//! Source of the fields: <https://bybit-exchange.github.io/docs/v5/websocket/public/trade>.
+
+use jiter::{Jiter, JiterError, JiterErrorType, Peek};
+
+use crate::error::{ErrorKind, FrameError};
+use crate::fields::{Draft, Field};
+use crate::trade::{Category, Trade};
+
+/// The longest frame that is read. The exchange's largest (1,024 trades) has about 180 KiB.
+pub const MAX_FRAME_BYTES: usize = 4 << 20;
+
+/// What a topic of public trades begins with.
+pub const TOPIC_PREFIX: &str = "publicTrade.";
+
+/// A decoded frame. Reused from frame to frame, so that its buffers are allocated once.
+#[derive(Debug, Default)]
+pub struct Frame {
+    /// The symbol (for options the base coin) of the topic.
+    pub topic: String,
+    /// When the exchange made the frame, in milliseconds since the epoch.
+    pub ts_ms: Option<i64>,
+    /// The distinct symbols of the trades.
+    pub symbols: Vec<String>,
+    /// The trades, in the order of the frame.
+    pub trades: Vec<Trade>,
+}
+
+impl Frame {
+    /// Decodes `bytes` into this frame, whole or not at all.
+    ///
+    /// Without a `category` the symbols may fit the topic by the rule of any category.
+    ///
+    /// # Errors
+    ///
+    /// A [`FrameError`] for the first fault; the content of this frame is then unspecified.
+    pub fn decode(&mut self, bytes: &[u8], category: Option<Category>) -> Result<(), FrameError> {
+        self.topic.clear();
+        self.ts_ms = None;
+        self.symbols.clear();
+        self.trades.clear();
+        check_bytes(bytes)?;
+        let mut reader = Reader { json: Jiter::new(bytes), bytes, frame: self, faults: Vec::new() };
+        reader.read().map_err(|error| json_error(&error, bytes))?;
+        let Reader { faults, .. } = reader;
+        if let Some((_, fault)) = faults.into_iter().next() {
+            return Err(fault);
+        }
+        self.check_symbols(bytes, category)
+    }
+
+    /// Every symbol must be the topic's, or for options begin with the topic's base coin.
+    fn check_symbols(&self, bytes: &[u8], category: Option<Category>) -> Result<(), FrameError> {
+        let topic = self.topic.as_str();
+        let is_option_of =
+            |symbol: &str| symbol.strip_prefix(topic).is_some_and(|rest| rest.starts_with('-'));
+        let fits = |symbol: &str| match category {
+            Some(Category::Option) => is_option_of(symbol),
+            Some(_) => symbol == topic,
+            None => symbol == topic || is_option_of(symbol),
+        };
+        let Some(at) = self.symbols.iter().position(|symbol| !fits(symbol)) else {
+            return Ok(());
+        };
+        // A symbol may stand there unused: in a repeated field, of which the last one counts.
+        let Some(trade) = self.trades.iter().find(|trade| trade.symbol as usize == at) else {
+            return Ok(());
+        };
+        let dash = if category == Some(Category::Option) { "-…" } else { "" };
+        let found = (trade.byte, quoted(&self.symbols[at]));
+        debug_assert!(trade.byte < bytes.len(), "the trade stands in the frame");
+        let expected = format!("\"{topic}{dash}\" as in the topic");
+        Err(FrameError::new(
+            ErrorKind::BadSymbol,
+            "symbol",
+            (found.0, found.1.as_bytes()),
+            expected,
+        ))
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
+
+fn check_bytes(bytes: &[u8]) -> Result<(), FrameError> {
+    if bytes.len() > MAX_FRAME_BYTES {
+        let found = format!("{} bytes long", bytes.len());
+        let expected = format!("at most {MAX_FRAME_BYTES} bytes");
+        let at = (MAX_FRAME_BYTES, found.as_bytes());
+        return Err(FrameError::new(ErrorKind::TooLarge, "frame", at, expected));
+    }
+    if let Err(error) = std::str::from_utf8(bytes) {
+        let at = error.valid_up_to();
+        let found = format!("0x{:02x}", bytes[at]);
+        return Err(FrameError::new(
+            ErrorKind::BadUtf8,
+            "frame byte",
+            (at, found.as_bytes()),
+            "UTF-8",
+        ));
+    }
+    Ok(())
+}
+
+fn json_error(error: &JiterError, bytes: &[u8]) -> FrameError {
+    let (found, expected) = match &error.error_type {
+        JiterErrorType::WrongType { actual, .. } => (format!("a JSON {actual}"), "a JSON object"),
+        JiterErrorType::JsonError(kind) => (format!("not JSON ({kind})"), "one JSON object"),
+    };
+    let at = (error.index.min(bytes.len()), found.as_bytes());
+    FrameError::new(ErrorKind::BadJson, "frame", at, expected)
+}
+
+/// Where a fault belongs: a later value of the same field replaces it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Topic,
+    Time,
+    Data,
+}
+
+/// Reads one frame. Faults of meaning are kept while reading goes on, because a repeated field may
+/// mend them; only faults of JSON itself end the reading.
+struct Reader<'a> {
+    json: Jiter<'a>,
+    bytes: &'a [u8],
+    frame: &'a mut Frame,
+    faults: Vec<(Place, FrameError)>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self) -> Result<(), JiterError> {
+        let (mut has_topic, mut has_data) = (false, false);
+        let mut place = self.json.next_object()?.map(place_of);
+        while let Some(known) = place {
+            match known {
+                Some(Place::Topic) => {
+                    has_topic = true;
+                    self.read_topic()?;
+                }
+                Some(Place::Time) => self.read_time()?,
+                Some(Place::Data) => {
+                    has_data = true;
+                    self.read_data()?;
+                }
+                None => self.json.next_skip()?,
+            }
+            place = self.json.next_key()?.map(place_of);
+        }
+        self.json.finish()?;
+        if !has_topic {
+            self.missing(Place::Topic, "without \"topic\"");
+        }
+        if !has_data {
+            self.missing(Place::Data, "without \"data\"");
+        }
+        Ok(())
+    }
+
+    fn missing(&mut self, place: Place, found: &str) {
+        let at = (0, found.as_bytes());
+        let expected = "a publicTrade message";
+        self.faults.push((place, FrameError::new(ErrorKind::MissingField, "frame", at, expected)));
+    }
+
+    /// Takes note of what the newest value of a field came to.
+    fn settle(&mut self, place: Place, fault: Option<FrameError>) {
+        self.faults.retain(|(known, _)| *known != place);
+        self.faults.extend(fault.map(|fault| (place, fault)));
+    }
+
+    fn read_topic(&mut self) -> Result<(), JiterError> {
+        let peek = self.json.peek()?;
+        let start = self.json.current_index();
+        self.frame.topic.clear();
+        if peek == Peek::String {
+            let text = self.json.known_str()?;
+            if let Some(symbol) = text.strip_prefix(TOPIC_PREFIX) {
+                self.frame.topic.push_str(symbol);
+            }
+        } else {
+            self.json.known_skip(peek)?;
+        }
+        let fault = self.frame.topic.is_empty().then(|| {
+            let found = (start, self.json.slice_to_current(start));
+            FrameError::new(ErrorKind::BadTopic, "topic", found, "\"publicTrade.<symbol>\"")
+        });
+        self.settle(Place::Topic, fault);
+        Ok(())
+    }
+
+    fn read_time(&mut self) -> Result<(), JiterError> {
+        let peek = self.json.peek()?;
+        let start = self.json.current_index();
+        self.json.known_skip(peek)?;
+        let found = (start, self.json.slice_to_current(start));
+        let time = crate::fields::parse_ms("frame time", found);
+        self.frame.ts_ms = time.as_ref().ok().copied();
+        self.settle(Place::Time, time.err());
+        Ok(())
+    }
+
+    fn read_data(&mut self) -> Result<(), JiterError> {
+        let peek = self.json.peek()?;
+        let start = self.json.current_index();
+        self.frame.trades.clear();
+        let mut fault = None;
+        if peek == Peek::Array {
+            let mut item = self.json.known_array()?;
+            while let Some(peek) = item {
+                let read = self.read_trade(peek)?;
+                match read {
+                    Ok(trade) => self.frame.trades.push(trade),
+                    Err(error) if fault.is_none() => fault = Some(error),
+                    Err(_) => {}
+                }
+                item = self.json.array_step()?;
+            }
+        } else {
+            self.json.known_skip(peek)?;
+            let found = (start, self.json.slice_to_current(start));
+            fault = Some(FrameError::new(ErrorKind::BadType, "data", found, "an array of trades"));
+        }
+        self.settle(Place::Data, fault);
+        Ok(())
+    }
+
+    fn read_trade(&mut self, peek: Peek) -> Result<Result<Trade, FrameError>, JiterError> {
+        let start = self.json.current_index();
+        if peek != Peek::Object {
+            self.json.known_skip(peek)?;
+            let found = (start, self.json.slice_to_current(start));
+            let fault = FrameError::new(ErrorKind::BadType, "trade", found, "an object");
+            return Ok(Err(fault));
+        }
+        let mut draft = Draft::new(start);
+        let mut field = self.json.known_object()?.map(Field::of);
+        while let Some(known) = field {
+            match known {
+                Some(known) => draft.read(known, &mut self.json, &mut self.frame.symbols)?,
+                None => self.json.next_skip()?,
+            }
+            field = self.json.next_key()?.map(Field::of);
+        }
+        debug_assert!(start < self.bytes.len(), "the trade stands in the frame");
+        Ok(draft.finish(self.frame.trades.len()))
+    }
+}
+
+fn place_of(key: &str) -> Option<Place> {
+    match key {
+        "topic" => Some(Place::Topic),
+        "ts" => Some(Place::Time),
+        "data" => Some(Place::Data),
+        _ => None,
+    }
+}

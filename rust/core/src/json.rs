@@ -1,0 +1,71 @@
+//! Writing JSON text into a buffer, and times into JSON.
+
+use jiff::Timestamp;
+
+use crate::fields::MAX_EVENT_MS;
+
+/// Appends text as it is.
+pub(crate) fn raw(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends a JSON string.
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for character in text.chars() {
+        match character {
+            '"' => raw(out, "\\\""),
+            '\\' => raw(out, "\\\\"),
+            '\n' => raw(out, "\\n"),
+            '\r' => raw(out, "\\r"),
+            '\t' => raw(out, "\\t"),
+            control if control < ' ' => raw(out, &format!("\\u{:04x}", u32::from(control))),
+            other => raw(out, other.encode_utf8(&mut [0; 4])),
+        }
+    }
+    out.push(b'"');
+}
+
+/// Appends a whole number.
+pub(crate) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
+    raw(out, itoa::Buffer::new().format(value));
+}
+
+/// Appends a double in its shortest form without an exponent, or `null` for none.
+pub(crate) fn double(out: &mut Vec<u8>, value: Option<f64>) {
+    match value {
+        Some(value) => raw(out, &value.to_string()),
+        None => raw(out, "null"),
+    }
+}
+
+/// Writes times as ISO-8601 UTC with milliseconds and `Z`, keeping the text of the last minute.
+#[derive(Debug, Default)]
+pub(crate) struct IsoClock {
+    minute: Option<i64>,
+    prefix: String,
+}
+
+impl IsoClock {
+    /// Appends the text of a time in milliseconds since the epoch; years 1970 to 2099.
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, time_ms: i64) {
+        let time_ms = time_ms.clamp(0, MAX_EVENT_MS);
+        let (minute, rest) = (time_ms / 60_000, time_ms % 60_000);
+        if self.minute != Some(minute) {
+            self.minute = Some(minute);
+            let time = Timestamp::from_second(minute * 60).unwrap_or_default();
+            self.prefix = time.strftime("%Y-%m-%dT%H:%M:").to_string();
+        }
+        raw(out, &self.prefix);
+        let digit = |place: i64| b'0' + u8::try_from(rest / place % 10).unwrap_or_default();
+        out.extend_from_slice(&[
+            digit(10_000),
+            digit(1_000),
+            b'.',
+            digit(100),
+            digit(10),
+            digit(1),
+            b'Z',
+        ]);
+    }
+}

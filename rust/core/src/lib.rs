@@ -1,0 +1,34 @@
+//! tapecast's core: exact aggregation of Bybit's public trades.
+//!
+//! Numbers and bytes only: this crate knows no Python, no clock and no I/O. Time comes in as an
+//! argument, what is to be published goes out as finished JSON text.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`engine`] | frames and ticks in, batches of messages out |
+//! | [`settings`] | what an engine is told once |
+//! | [`frame`], [`trade`], [`error`] | one exchange frame → trades, or why not |
+//! | [`decimal`] | exact prices, sizes and sums |
+//! | [`candle`], [`series`] | windows and their candles, symbol by symbol |
+//! | [`rate`] | counters and rates |
+//! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
+
+#![forbid(unsafe_code)]
+
+mod aggregate;
+pub mod batch;
+pub mod candle;
+mod coverage;
+pub mod decimal;
+pub mod encode;
+pub mod engine;
+pub mod error;
+mod fields;
+pub mod frame;
+mod json;
+pub mod rate;
+pub mod ring;
+pub mod series;
+pub mod settings;
+pub mod snapshot;
+pub mod trade;

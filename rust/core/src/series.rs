@@ -1,0 +1,222 @@
+//! One symbol: its windows, seen trade ids, last price and finished candles.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::candle::{Candle, Edge, WINDOW_MS, Window};
+use crate::decimal::Decimal;
+use crate::settings::{EmptyPolicy, OpenRule};
+use crate::trade::{Category, Trade, TradeId};
+
+/// The longest silence of a symbol that is filled with flat candles, in minutes: a week.
+///
+/// A bound on the work that one trade can cause, whatever its time.
+const MAX_FLAT_MINUTES: i64 = 7 * 24 * 60;
+
+/// The close that the next window opens at, once its own window is gone.
+#[derive(Debug, Clone, Copy)]
+struct Carry {
+    end_ms: i64,
+    close: Decimal,
+}
+
+/// The settings that shape a candle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) empty: EmptyPolicy,
+    pub(crate) open: OpenRule,
+}
+
+/// Everything known of one symbol.
+#[derive(Debug)]
+pub struct Series {
+    /// Its category.
+    pub category: Category,
+    /// Its name.
+    pub symbol: Arc<str>,
+    /// Index of its topic's coverage.
+    pub(crate) coverage: usize,
+    /// Counts every change, engine-wide; tells who changed since.
+    pub(crate) version: u64,
+    /// By start; those that are open or may be revised.
+    windows: VecDeque<Window>,
+    carry: Option<Carry>,
+    /// Remembered ids with the start of their window.
+    seen: FxHashMap<TradeId, i64>,
+    history: VecDeque<Candle>,
+    last: Option<Edge>,
+}
+
+impl Series {
+    pub(crate) fn new(category: Category, symbol: &str, coverage: usize) -> Self {
+        Self {
+            category,
+            symbol: symbol.into(),
+            coverage,
+            version: 0,
+            windows: VecDeque::new(),
+            carry: None,
+            seen: FxHashMap::default(),
+            history: VecDeque::new(),
+            last: None,
+        }
+    }
+
+    /// The last price, by the exchange's order of trades.
+    #[must_use]
+    pub fn last_price(&self) -> Option<Decimal> {
+        self.last.map(|edge| edge.price)
+    }
+
+    /// Remembers an id; `false` where it was known already.
+    pub(crate) fn remember(&mut self, id: &TradeId, start_ms: i64) -> bool {
+        if self.seen.contains_key(id) {
+            return false;
+        }
+        self.seen.insert(id.clone(), start_ms);
+        true
+    }
+
+    /// Takes a remembered id back.
+    pub(crate) fn unremember(&mut self, id: &TradeId) {
+        self.seen.remove(id);
+    }
+
+    /// A copy of the window that starts at `start_ms`, or a new one.
+    pub(crate) fn stage(&self, start_ms: i64) -> Window {
+        match self.find(start_ms) {
+            Ok(at) => self.windows[at].clone(),
+            Err(_) => Window::new(start_ms),
+        }
+    }
+
+    /// Puts a window back that [`Self::stage`] gave out.
+    pub(crate) fn commit(&mut self, window: Window) {
+        match self.find(window.start_ms) {
+            Ok(at) => self.windows[at] = window,
+            Err(at) => self.windows.insert(at, window),
+        }
+    }
+
+    /// Keeps the last price.
+    pub(crate) fn note_last(&mut self, trade: &Trade) {
+        let edge = Edge::of(trade);
+        self.last = Some(self.last.map_or(edge, |known| known.max(edge)));
+    }
+
+    fn find(&self, start_ms: i64) -> Result<usize, usize> {
+        // The newest window is asked for nearly always.
+        match self.windows.back() {
+            Some(window) if window.start_ms == start_ms => Ok(self.windows.len() - 1),
+            Some(window) if window.start_ms < start_ms => Err(self.windows.len()),
+            _ => self.windows.binary_search_by_key(&start_ms, |window| window.start_ms),
+        }
+    }
+
+    fn close_before(&self, start_ms: i64) -> Option<Decimal> {
+        let mut earlier =
+            self.windows.iter().rev().skip_while(|window| window.start_ms >= start_ms);
+        let close = earlier.find_map(Window::close);
+        close.or(self.carry.map(|carry| carry.close))
+    }
+
+    /// Publishes what is new of the windows in `[from_ms, until_ms)`, which are closed.
+    pub(crate) fn refresh(
+        &mut self,
+        (from_ms, until_ms): (i64, i64),
+        rules: Rules,
+        is_whole: impl Fn(i64) -> bool,
+        mut publish: impl FnMut(i64),
+    ) {
+        if rules.empty == EmptyPolicy::Flat {
+            self.fill(until_ms);
+        }
+        let mut previous = self.close_before(from_ms);
+        let from = self.find(from_ms).unwrap_or_else(|at| at);
+        for window in self.windows.iter_mut().skip(from) {
+            if window.start_ms >= until_ms {
+                break;
+            }
+            let Some(candle) = window.candle(previous, rules.open) else { continue };
+            previous = Some(candle.close);
+            let complete = is_whole(window.start_ms);
+            if window.publish(Candle { closed: true, complete, ..candle }) {
+                publish(window.start_ms);
+            }
+        }
+    }
+
+    /// Adds an empty window for every minute without one between the first and `until_ms`.
+    fn fill(&mut self, until_ms: i64) {
+        let first = self.windows.front().map(|window| window.start_ms);
+        let Some(mut next_ms) = self.carry.map(|carry| carry.end_ms).or(first) else { return };
+        let mut missing = Vec::new();
+        let starts = self.windows.iter().map(|window| window.start_ms);
+        let ends = starts.take_while(|start_ms| *start_ms < until_ms).chain([until_ms]);
+        for start_ms in ends {
+            if start_ms - next_ms <= MAX_FLAT_MINUTES * WINDOW_MS {
+                let gap = (next_ms..start_ms).step_by(usize::try_from(WINDOW_MS).unwrap_or(1));
+                missing.extend(gap);
+            }
+            next_ms = start_ms + WINDOW_MS;
+        }
+        for start_ms in missing {
+            self.commit(Window::new(start_ms));
+        }
+    }
+
+    /// The candle last published of a window.
+    pub(crate) fn published_mut(&mut self, start_ms: i64) -> Option<&mut Candle> {
+        let at = self.find(start_ms).ok()?;
+        self.windows[at].published.as_mut()
+    }
+
+    /// Drops windows before `until_ms` into the history, with their ids.
+    pub(crate) fn evict(&mut self, until_ms: i64, history_candles: usize) {
+        let mut evicted = false;
+        while self.oldest_ms().is_some_and(|start_ms| start_ms < until_ms) {
+            evicted = true;
+            let window = self.windows.pop_front();
+            let Some(candle) = window.and_then(|window| window.published) else { continue };
+            self.carry = Some(Carry { end_ms: candle.end_ms(), close: candle.close });
+            self.history.push_back(candle);
+        }
+        if evicted {
+            let surplus = self.history.len().saturating_sub(history_candles);
+            self.history.drain(..surplus);
+            self.seen.retain(|_, start_ms| *start_ms >= until_ms);
+        }
+    }
+
+    /// How many ids are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Start of the oldest window that is still held.
+    pub(crate) fn oldest_ms(&self) -> Option<i64> {
+        self.windows.front().map(|window| window.start_ms)
+    }
+
+    /// Every closed candle that is still known, oldest first.
+    #[must_use]
+    pub fn closed(&self) -> impl DoubleEndedIterator<Item = &Candle> {
+        let recent = self.windows.iter().filter_map(|window| window.published.as_ref());
+        self.history.iter().chain(recent)
+    }
+
+    /// The candles in progress, oldest first.
+    pub(crate) fn open(
+        &self,
+        closed_until_ms: i64,
+        rules: Rules,
+    ) -> impl DoubleEndedIterator<Item = Candle> {
+        let is_open = move |window: &&Window| window.start_ms >= closed_until_ms;
+        self.windows
+            .iter()
+            .filter(is_open)
+            .filter_map(move |window| window.candle(self.close_before(window.start_ms), rules.open))
+    }
+}

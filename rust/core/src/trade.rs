@@ -1,0 +1,200 @@
+//! One public trade, its category, side and identity.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::decimal::Decimal;
+
+/// The exchange's product categories, each with a symbol space of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Category {
+    /// Perpetuals and futures settled in USDT or USDC.
+    Linear,
+    /// Contracts settled in the base coin; sizes are in USD.
+    Inverse,
+    /// Spot pairs.
+    Spot,
+    /// Options; a topic is a base coin.
+    Option,
+}
+
+impl Category {
+    /// All of them, in the order of their discriminants.
+    pub const ALL: [Self; 4] = [Self::Linear, Self::Inverse, Self::Spot, Self::Option];
+
+    /// The exchange's name of it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Inverse => "inverse",
+            Self::Spot => "spot",
+            Self::Option => "option",
+        }
+    }
+
+    /// The topic key that a symbol of this category arrives under.
+    ///
+    /// Options are subscribed by base coin: `BTC-25JUN27-106000-C-USDT` arrives under `BTC`.
+    #[must_use]
+    pub fn topic_of(self, symbol: &str) -> &str {
+        match self {
+            Self::Option => symbol.split('-').next().unwrap_or(symbol),
+            _ => symbol,
+        }
+    }
+}
+
+/// A name that is none of the categories.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("category is \"{0}\", expected linear, inverse, spot or option")]
+pub struct UnknownCategory(pub String);
+
+impl FromStr for Category {
+    type Err = UnknownCategory;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|category| category.name() == name);
+        found.ok_or_else(|| UnknownCategory(name.to_owned()))
+    }
+}
+
+/// The taker's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The taker bought.
+    Buy,
+    /// The taker sold.
+    Sell,
+}
+
+impl Side {
+    /// The exchange's name of it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Buy => "Buy",
+            Self::Sell => "Sell",
+        }
+    }
+}
+
+/// A trade's identity within its category and symbol, compact where its text allows it.
+///
+/// Its `Display` is the exchange's text, byte for byte: only the canonical spellings are packed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TradeId {
+    /// A lower-case hyphenated UUID (linear, inverse, option), as two halves.
+    Uuid(u64, u64),
+    /// A decimal number without leading zeros (spot).
+    Number(u64),
+    /// Anything else.
+    Text(Box<str>),
+}
+
+impl TradeId {
+    /// Packs the exchange's text.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        if let Some((high, low)) = parse_uuid(text.as_bytes()) {
+            return Self::Uuid(high, low);
+        }
+        match text.parse::<u64>() {
+            Ok(number) if !text.starts_with(['0', '+']) => Self::Number(number),
+            _ => Self::Text(text.into()),
+        }
+    }
+
+    /// A number that orders ids which tie in time, sequence and position; it depends on the id
+    /// alone, so that any order of arrival gives the same candle.
+    #[must_use]
+    pub fn rank(&self) -> u128 {
+        match self {
+            Self::Uuid(high, low) => u128::from(*high) << 64 | u128::from(*low),
+            Self::Number(number) => u128::from(*number),
+            Self::Text(text) => {
+                text.bytes().take(16).fold(0, |rank, byte| rank << 8 | u128::from(byte))
+            }
+        }
+    }
+}
+
+impl fmt::Display for TradeId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uuid(high, low) => write!(
+                formatter,
+                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+                high >> 32,
+                high >> 16 & 0xffff,
+                high & 0xffff,
+                low >> 48,
+                low & 0xffff_ffff_ffff,
+            ),
+            Self::Number(number) => write!(formatter, "{number}"),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
+}
+
+fn parse_uuid(text: &[u8]) -> Option<(u64, u64)> {
+    if text.len() != 36 {
+        return None;
+    }
+    let mut halves = [0_u64; 2];
+    let mut digits = 0;
+    for (index, &byte) in text.iter().enumerate() {
+        let digit = match (byte, index) {
+            (b'-', 8 | 13 | 18 | 23) => continue,
+            (_, 8 | 13 | 18 | 23) => return None,
+            (b'0'..=b'9', _) => byte - b'0',
+            (b'a'..=b'f', _) => byte - b'a' + 10,
+            _ => return None,
+        };
+        let half = &mut halves[digits / 16];
+        *half = *half << 4 | u64::from(digit);
+        digits += 1;
+    }
+    Some((halves[0], halves[1]))
+}
+
+/// One public trade as it stood in a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trade {
+    /// Index of the symbol among the symbols of its frame (or of its engine, once applied).
+    pub symbol: u32,
+    /// When the exchange matched it, in milliseconds since the epoch.
+    pub event_ms: i64,
+    /// The exchange's cross sequence; 0 where the frame has none (before 2025-08).
+    pub exchange_seq: u64,
+    /// Index in its frame.
+    pub position: u32,
+    /// Byte of the frame at which the trade begins.
+    pub byte: usize,
+    /// Price.
+    pub price: Decimal,
+    /// Size: base coin, contracts for options, USD for inverse.
+    pub size: Decimal,
+    /// The taker's side.
+    pub taker_side: Side,
+    /// Identity within category and symbol.
+    pub id: TradeId,
+    /// A block trade (`BT`).
+    pub is_block: bool,
+    /// A retail price improvement trade (`RPI`).
+    pub is_rpi: bool,
+}
+
+/// The order of trades: exchange time, exchange sequence, position in the frame.
+///
+/// What remains tied is told apart by id and price, so that no order of arrival matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TradeOrder(i64, u64, u32, u128, Decimal);
+
+impl Trade {
+    /// This trade's place in the order of its symbol's trades.
+    #[must_use]
+    pub fn order(&self) -> TradeOrder {
+        TradeOrder(self.event_ms, self.exchange_seq, self.position, self.id.rank(), self.price)
+    }
+}

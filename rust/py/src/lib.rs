@@ -1,0 +1,28 @@
+//! The extension module `tapecast._core`: thin wrappers named as in the core.
+//!
+//! Its reference text lives in `_core.pyi`.
+
+mod arrays;
+mod batch;
+mod decode;
+mod engine;
+mod error;
+mod options;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::batch::{Batch, Message};
+    #[pymodule_export]
+    use crate::decode::decode_trades;
+    #[pymodule_export]
+    use crate::engine::Engine;
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,43 @@
+"""A listener on a free port, with the hub's tasks running."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tapecast.server import Hub, Listener, ServerLimits
+
+from .server_fakes import FakeClock, FakeEngine, Serve, Served
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what talks over real sockets on each loop that the daemon may run on."""
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
+    if item.path.name == "test_server_listener.py" and sys.platform != "win32":
+        import uvloop  # noqa: PLC0415 -- there is none on Windows
+
+        loops["uvloop"] = uvloop.new_event_loop
+    return loops
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Return what starts a listener with some limits changed."""
+
+    @asynccontextmanager
+    async def start(**limits: float) -> AsyncIterator[Served]:
+        engine, clock = FakeEngine(), FakeClock()
+        hub = Hub(engine, limits=ServerLimits(**limits))  # type: ignore[arg-type]  # some are int
+        broadcaster = asyncio.create_task(hub.run())
+        try:
+            async with asyncio.timeout(30), Listener(hub, clock, port=0) as listener:
+                yield Served(engine, clock, hub, listener)
+        finally:
+            broadcaster.cancel()
+            await asyncio.gather(broadcaster, return_exceptions=True)
+
+    return start

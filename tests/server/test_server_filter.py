@@ -1,0 +1,80 @@
+"""Which messages a subscription lets through."""
+
+import pytest
+
+from tapecast.server.filter import Filter
+
+from .server_fakes import FakeEngine
+
+
+def test_without_types_and_symbols_everything_passes() -> None:
+    everything = Filter()
+    assert everything.passes_all
+    engine = FakeEngine()
+    assert everything.passes(engine.publish())
+    assert everything.passes(engine.stats())
+
+
+def test_types_hold_for_messages_with_and_without_symbol() -> None:
+    engine, chosen = FakeEngine(), Filter(types=["trade", "stats"])
+    assert not chosen.passes_all
+    assert chosen.passes(engine.publish("trade"))
+    assert chosen.passes(engine.stats())
+    assert not chosen.passes(engine.publish("ohlcv"))
+    assert not chosen.passes(engine.publish("upstream", None, None))
+
+
+def test_symbols_hold_only_for_messages_with_a_symbol() -> None:
+    engine, chosen = FakeEngine(), Filter(symbols=["ETHUSDT"])
+    assert chosen.passes(engine.publish("gap", "ETHUSDT"))
+    assert not chosen.passes(engine.publish("gap", "BTCUSDT"))
+    assert chosen.passes(engine.publish("upstream", None, None))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching"),
+    [
+        ("BTCUSDT", {"linear:BTCUSDT", "spot:BTCUSDT"}),
+        ("BTC*", {"linear:BTCUSDT", "spot:BTCUSDT", "option:BTC-27NOV26-90000-C"}),
+        ("btc*", set()),
+        ("spot:BTC*", {"spot:BTCUSDT"}),
+        ("*:BTCUSDT", {"linear:BTCUSDT", "spot:BTCUSDT"}),
+        ("?THUSDT", {"linear:ETHUSDT"}),
+        ("[EB]*T", {"linear:ETHUSDT", "linear:BTCUSDT", "spot:BTCUSDT"}),
+        ("[z-a]", set()),
+        ("*", {"linear:BTCUSDT", "spot:BTCUSDT", "linear:ETHUSDT", "option:BTC-27NOV26-90000-C"}),
+        ("USDT", set()),
+    ],
+)
+def test_each_pattern_matches_exactly_its_symbols(pattern: str, matching: set[str]) -> None:
+    symbols = [
+        ("linear", "BTCUSDT"),
+        ("spot", "BTCUSDT"),
+        ("linear", "ETHUSDT"),
+        ("option", "BTC-27NOV26-90000-C"),
+    ]
+    chosen = Filter(symbols=[pattern])
+    found = {
+        f"{category}:{symbol}" for category, symbol in symbols if chosen.matches(category, symbol)
+    }
+    assert found == matching
+
+
+def test_filters_that_let_the_same_through_share_a_key() -> None:
+    assert (
+        Filter(["trade", "stats"], ["B*", "A*"]).key == Filter(["stats", "trade"], ["A*", "B*"]).key
+    )
+    assert Filter(["trade"]).key != Filter(symbols=["trade"]).key
+
+
+def test_what_is_known_of_symbols_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tapecast.server.filter._MAX_CACHED_SYMBOLS", 3)
+    chosen = Filter(symbols=["S1*"])
+    matches = [chosen.matches("spot", f"S{number}") for number in range(20)]
+    assert [number for number, match in enumerate(matches) if match] == [1, *range(10, 20)]
+    assert chosen._known is not None
+    assert len(chosen._known) <= 3
+
+
+def test_a_pattern_made_to_backtrack_is_matched_in_no_time() -> None:
+    assert not Filter(symbols=["*a" * 1000 + "b"]).matches("spot", "a" * 5000)
