@@ -5,6 +5,7 @@ serve recorded frames. The daemon is the command `tapecast serve`.
 """
 
 from tapecast._core import Batch, Engine, Message, __version__, decode_trades
+from tapecast.batch import aggregate
 from tapecast.errors import CommandError, ConfigError, DecodeError, FeedError, TapecastError
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "Message",
     "TapecastError",
     "__version__",
+    "aggregate",
     "decode_trades",
 ]

@@ -177,6 +177,7 @@ class Engine:
         history: int = 0,
         types: Sequence[MessageType] | None = None,
         symbols: AbstractSet[str] | None = None,
+        in_progress: bool = False,
     ) -> bytes:
         """Return what a client needs to begin with: one JSON object with `epoch` and `seq`.
 
@@ -184,6 +185,7 @@ class Engine:
             history: How many closed candles of each symbol; 0 and 1 give the newest.
             types: The types wanted; all where `None`.
             symbols: The symbols wanted, each bare or as `category:SYMBOL`; all where `None`.
+            in_progress: Whether candles in progress follow the closed ones of each symbol.
         """
 
     def symbols(self) -> list[tuple[Category, str]]:

@@ -19,6 +19,11 @@ BUDGET_WINDOW_S: Final = 300.0
 Source: https://bybit-exchange.github.io/docs/v5/ws/connect
 """
 
+BUDGET_SPACING_S: Final = 0.05
+"""Between two connects: lines that start or are lost together do not shake hands all at once."""
+
+_MAX_DOUBLINGS: Final = 32
+
 
 class Backoff:
     """Delays between attempts to connect, for ever.
@@ -43,40 +48,54 @@ class Backoff:
         """Return how long to wait before the next attempt, in seconds.
 
         Args:
-            at_least_s: What the exchange asks for; up to a tenth is added, so that lines which
-                were refused together do not come back together.
+            at_least_s: What the failure asks for, the cap notwithstanding; up to a tenth is added,
+                so that lines which were refused together do not come back together.
         """
         self._failures += 1
-        if at_least_s > 0:
-            return at_least_s * (1 + self._random.random() / 10)
         if self._failures == 1:
-            return self._random.uniform(0, min(FIRST_RETRY_S, self._cap_s))
-        # Doubling is bounded before it is computed: failures grow for as long as an outage lasts.
-        doublings = min(self._failures - 2, 32)
-        return self._random.uniform(0, min(self._cap_s, self._base_s * 2.0**doublings))
+            most_s = FIRST_RETRY_S
+        else:
+            # Doubling is bounded before it is computed: failures grow as long as an outage lasts.
+            most_s = self._base_s * 2.0 ** min(self._failures - 2, _MAX_DOUBLINGS)
+        wait_s = self._random.uniform(0, min(most_s, self._cap_s))
+        return max(wait_s, at_least_s * (1 + self._random.random() / 10))
 
 
 class ConnectBudget:
-    """At most so many connects in any window of time, over all lines that share it."""
+    """At most so many connects in any window of time, over all lines that share it.
+
+    Args:
+        connects: Most connects of a window.
+        window_s: Its length.
+        spacing_s: Least time between two connects.
+    """
 
     def __init__(
-        self, *, connects: int = BUDGET_CONNECTS, window_s: float = BUDGET_WINDOW_S
+        self,
+        *,
+        connects: int = BUDGET_CONNECTS,
+        window_s: float = BUDGET_WINDOW_S,
+        spacing_s: float = BUDGET_SPACING_S,
     ) -> None:
         self._connects = connects
         self._window_s = window_s
-        self._taken: deque[float] = deque()
+        self._spacing_s = spacing_s
+        # When connects were or will be made, in order; the last `connects` of them decide.
+        self._taken: deque[float] = deque(maxlen=connects)
 
     def take(self, now_s: float) -> float:
-        """Take a place for one connect and return how long to wait for it, in seconds.
+        """Take the next place for one connect and return how long to wait for it, in seconds.
+
+        Places are given in the order of asking; one that is not used is not given back.
 
         Args:
             now_s: Monotonic seconds.
         """
-        while self._taken and self._taken[0] <= now_s - self._window_s:
-            self._taken.popleft()
         at_s = now_s
-        if len(self._taken) >= self._connects:
+        if self._taken:
+            at_s = max(at_s, self._taken[-1] + self._spacing_s)
+        if len(self._taken) == self._connects:
             # The place becomes free when the connect that many places before it is a window old.
-            at_s = max(now_s, self._taken[-self._connects] + self._window_s)
+            at_s = max(at_s, self._taken[0] + self._window_s)
         self._taken.append(at_s)
         return at_s - now_s

@@ -1,36 +1,51 @@
 """The exchange's public REST interface: what may be subscribed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from tapecast.aliases import Category
 from tapecast.errors import FeedError
 
-__all__ = ["Rest"]
+__all__ = ["MAX_PAGE_SIZE", "Rest"]
 
-_PAGE: Final = 1000
+MAX_PAGE_SIZE: Final = 1000
+"""Most rows that the exchange sends in one page of instruments."""
+
 _TRIES: Final = 4
 _TIMEOUT_S: Final = 10.0
-_RETRY_S: Final = 0.5
+_FIRST_RETRY_S: Final = 1.0
 _EXCERPT_CHARS: Final = 64
+
 _TRANSIENT_CODES: Final = frozenset({10000, 10002, 10006, 10016})
-_TRANSIENT_STATUS: Final = 500
+"""Time-out, clocks apart, too many visits, fault of the server.
+
+Source: https://bybit-exchange.github.io/docs/v5/error
+"""
 
 
 class _Envelope(msgspec.Struct):
     """What every reply is wrapped in; errors come with HTTP 200."""
 
     retCode: int  # noqa: N815 -- the exchange's spelling
-    retMsg: str = ""  # noqa: N815
-    result: dict[str, Any] = msgspec.field(default_factory=dict)
+    retMsg: str | None = None  # noqa: N815
+    result: dict[str, Any] | None = None
 
 
-_DECODE: Final = msgspec.json.Decoder(_Envelope)
+class _Page(msgspec.Struct):
+    """A part of a list, and where the next one begins; spot has no `nextPageCursor`."""
+
+    rows: list[dict[str, Any]] = msgspec.field(name="list")
+    cursor: str = msgspec.field(name="nextPageCursor", default="")
+
+
+_DECODER: Final = msgspec.json.Decoder(_Envelope)
 
 
 class _TransientError(FeedError):
@@ -43,11 +58,22 @@ class Rest:
     Args:
         base_url: Such as `https://api.bybit.com`.
         proxy: Proxy to connect through; the system's variables are ignored.
+        page_size: Rows that are asked for at once.
+        sleep: Waits between tries, in seconds.
     """
 
-    def __init__(self, base_url: str, *, proxy: str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        proxy: str | None = None,
+        page_size: int = MAX_PAGE_SIZE,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._proxy = proxy
+        self._page_size = page_size
+        self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -65,6 +91,7 @@ class Rest:
         """Close the connection pool."""
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
     async def instruments(self, category: Category, base_coin: str = "") -> list[dict[str, Any]]:
         """Return the rows of every instrument that trades, over all pages.
@@ -78,54 +105,69 @@ class Rest:
         """
         query = {"category": category, "status": "Trading"}
         if category != "spot":
-            query["limit"] = str(_PAGE)
+            # Spot knows no pages and sends everything at once.
+            query["limit"] = str(self._page_size)
         if base_coin:
             query["baseCoin"] = base_coin
         return [row async for row in self._rows("/v5/market/instruments-info", query)]
 
     async def _rows(self, path: str, query: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
         cursor = ""
+        seen = {cursor}
         while True:
-            result = await self._get(path, query, cursor)
-            for row in result.get("list") or []:
+            page = await self._get(path, query, cursor)
+            for row in page.rows:
                 yield row
-            following = result.get("nextPageCursor") or ""
-            if not following or following == cursor:
+            cursor = page.cursor
+            # A cursor that comes again would go round for ever.
+            if cursor in seen:
                 return
-            cursor = following
+            seen.add(cursor)
 
-    async def _get(self, path: str, query: dict[str, str], cursor: str) -> dict[str, Any]:
-        for attempt in range(1, _TRIES + 1):
+    async def _get(self, path: str, query: dict[str, str], cursor: str) -> _Page:
+        failure: Exception | None = None
+        for tried in range(_TRIES):
+            if tried:
+                await self._sleep(_FIRST_RETRY_S * 2 ** (tried - 1))
             try:
                 return await self._get_once(path, query, cursor)
-            except (_TransientError, aiohttp.ClientError, TimeoutError) as error:
-                if attempt == _TRIES:
-                    text = f"GET {path} failed {_TRIES} times, last: {error or 'timed out'}"
-                    raise FeedError(text) from error
-            await asyncio.sleep(_RETRY_S * 2**attempt)
-        raise AssertionError
+            except TimeoutError as error:
+                failure = _TransientError(f"no answer within {_TIMEOUT_S:g} s")
+                failure.__cause__ = error
+            except (_TransientError, aiohttp.ClientError) as error:
+                failure = error
+        raise FeedError(f"GET {path} failed {_TRIES} times, last: {failure}") from failure
 
-    async def _get_once(self, path: str, query: dict[str, str], cursor: str) -> dict[str, Any]:
+    async def _get_once(self, path: str, query: dict[str, str], cursor: str) -> _Page:
         if self._session is None:
             raise RuntimeError("REST client is not open, expected to be within its context")
-        url = aiohttp.client.URL(self._base_url + path).with_query(query)
+        url = URL(self._base_url + path).with_query(query)
         if cursor:
             # The cursor comes encoded already.
-            url = aiohttp.client.URL(f"{url}&cursor={cursor}", encoded=True)
+            url = URL(f"{url}&cursor={cursor}", encoded=True)
         async with self._session.get(url, proxy=self._proxy, allow_redirects=False) as response:
             body = await response.read()
-        if response.status >= _TRANSIENT_STATUS:
+        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _TransientError(f"HTTP {response.status}")
-        if response.status != 200:  # noqa: PLR2004 -- HTTP's own number
+        if response.status != HTTPStatus.OK:
+            # Also 403 and 429: the exchange wants minutes of silence then, not another try.
             raise FeedError(f"GET {path} was answered HTTP {response.status}, expected 200")
-        try:
-            envelope = _DECODE.decode(body)
-        except msgspec.DecodeError as error:
-            found = body[:_EXCERPT_CHARS].decode(errors="replace")
-            raise _TransientError(f"body begins {found!r}, expected a JSON envelope") from error
-        if envelope.retCode in _TRANSIENT_CODES:
-            raise _TransientError(f"{envelope.retCode} {envelope.retMsg}")
-        if envelope.retCode:
-            text = f"GET {path} was refused: {envelope.retCode} {envelope.retMsg}"
-            raise FeedError(text)
-        return envelope.result
+        return _page(path, body)
+
+
+def _page(path: str, body: bytes) -> _Page:
+    """Return what is in a reply's envelope."""
+    try:
+        envelope = _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # A gateway's page in place of the exchange's answer.
+        found = body[:_EXCERPT_CHARS].decode(errors="replace")
+        raise _TransientError(f'body begins "{found}", expected a JSON envelope') from error
+    if envelope.retCode in _TRANSIENT_CODES:
+        raise _TransientError(f"{envelope.retCode} {envelope.retMsg}")
+    if envelope.retCode:
+        raise FeedError(f"GET {path} was refused: {envelope.retCode} {envelope.retMsg}")
+    try:
+        return msgspec.convert(envelope.result, _Page)
+    except msgspec.ValidationError as error:
+        raise FeedError(f"GET {path} was answered without a list of rows: {error}") from error

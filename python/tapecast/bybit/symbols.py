@@ -1,60 +1,17 @@
 """Which topics are wanted: explicit symbols, or globs over what the exchange lists."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 from tapecast.aliases import Category
-from tapecast.errors import ConfigError
-from tapecast.bybit.protocol import MAX_ARGS_CHARS, topic_of
+from tapecast.bybit.protocol import MAX_ARGS_CHARS, args_chars, topic_of
+from tapecast.symbols import Pattern
 
-__all__ = ["Instruments", "Pattern", "parse_patterns", "plan", "resolve"]
-
-CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
+__all__ = ["Instruments", "plan", "resolve"]
 
 Instruments: TypeAlias = Callable[[Category], Awaitable[list[dict[str, Any]]]]
 """Returns the exchange's rows of a category's instruments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """Wanted symbols of one category; for options, base coins."""
-
-    category: Category
-    glob: str
-
-    @property
-    def is_explicit(self) -> bool:
-        """Whether it names one symbol, which needs no list of the exchange's."""
-        return not any(character in self.glob for character in "*?[")
-
-    def __str__(self) -> str:
-        """Return the spelling of the settings."""
-        return f"{self.category}:{self.glob}"
-
-
-def parse_patterns(texts: Iterable[str]) -> list[Pattern]:
-    """Read `category:SYMBOL` or `category:GLOB`; without a category, linear.
-
-    Raises:
-        ConfigError: Every text that is none.
-    """
-    patterns: dict[Pattern, None] = {}
-    problems = []
-    for text in texts:
-        head, colon, tail = text.strip().rpartition(":")
-        category = next((known for known in CATEGORIES if known == (head or "linear")), None)
-        if category is None or not tail or (colon and not head):
-            names = ", ".join(CATEGORIES)
-            problems.append(
-                f'symbols: "{text}", expected category:SYMBOL or category:GLOB with one of {names}'
-            )
-        else:
-            patterns[Pattern(category, tail.upper())] = None
-    if problems:
-        raise ConfigError(*problems)
-    return list(patterns)
 
 
 async def resolve(
@@ -62,7 +19,12 @@ async def resolve(
 ) -> tuple[dict[Category, list[str]], list[Pattern]]:
     """Return the wanted symbols by category, and the globs that match nothing.
 
-    Categories come in the order of the patterns, symbols in that of the exchange's list.
+    Categories come in the order of the patterns, symbols in that of the patterns and of the
+    exchange's list, each once. A category of which nothing matches is there without symbols.
+    Explicit symbols are not looked up: the exchange refuses them one by one if it has to.
+
+    Raises:
+        FeedError: If a category's instruments cannot be listed.
     """
     names: dict[Category, dict[str, None]] = {}
     listed: dict[Category, list[str]] = {}
@@ -92,7 +54,7 @@ def plan(names: Sequence[str], *, most: int) -> list[tuple[str, ...]]:
     lines: list[list[str]] = []
     chars = 0
     for name in names:
-        size = len(topic_of(name))
+        size = args_chars(topic_of(name))
         if not lines or len(lines[-1]) == most or chars + size > MAX_ARGS_CHARS:
             lines.append([])
             chars = 0

@@ -71,6 +71,11 @@ class Listener:
         return len(self._clients)
 
     @property
+    def pending_bytes(self) -> int:
+        """Bytes that wait in this process for the client that has most waiting for it."""
+        return max((client.pending_bytes for client in self._clients), default=0)
+
+    @property
     def port(self) -> int:
         """Port that it listens on; of the first address, if the host has several."""
         if self._server is None:

@@ -1,0 +1,131 @@
+"""Candles of recorded frames, in one go."""
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from tapecast._core import Engine
+from tapecast.aliases import Category, Rows
+from tapecast.errors import DecodeError
+from tapecast.frames import is_trade_frame
+
+__all__ = ["aggregate", "apply_frames", "batch_engine", "candle_messages"]
+
+
+def batch_engine(
+    *,
+    empty: Literal["skip", "flat"] = "skip",
+    open: Literal["first_trade", "previous_close"] = "first_trade",  # noqa: A002 -- the setting's name
+    include_block_trades: bool = True,
+    revise_window_ms: int = 600_000,
+) -> Engine:
+    """Return an engine for recorded frames: event time is its clock, and it keeps every candle."""
+    return Engine(
+        clock="event",
+        empty=empty,
+        open=open,
+        include_block_trades=include_block_trades,
+        revise_window_ms=revise_window_ms,
+        history_candles=sys.maxsize,
+        recent_trades=0,
+    )
+
+
+def apply_frames(
+    engine: Engine,
+    frames: Iterable[bytes],
+    *,
+    category: Category,
+    on_bad_frame: Callable[[DecodeError], None] | None = None,
+) -> None:
+    """Feed recorded frames in their order; acknowledgements and other control frames are skipped.
+
+    Args:
+        engine: Takes the frames.
+        frames: One frame each, as UTF-8 bytes.
+        category: What they carry.
+        on_bad_frame: Told of every frame that the engine refused, which is then left out.
+
+    Raises:
+        DecodeError: For the first refused frame, if nobody wants to be told.
+    """
+    for number, frame in enumerate(frames, start=1):
+        if not frame or frame.isspace() or not is_trade_frame(frame):
+            continue
+        try:
+            engine.feed(frame, received_ns=0, category=category)
+        except DecodeError as error:
+            if on_bad_frame is None:
+                error.add_note(f"in frame {number}")
+                raise
+            on_bad_frame(error)
+
+
+def aggregate(  # noqa: PLR0913 -- keyword-only settings
+    frames: Iterable[bytes],
+    *,
+    category: Category = "linear",
+    exact: bool = False,
+    empty: Literal["skip", "flat"] = "skip",
+    open: Literal["first_trade", "previous_close"] = "first_trade",  # noqa: A002 -- the setting's name
+    include_block_trades: bool = True,
+    revise_window_ms: int = 600_000,
+    on_bad_frame: Callable[[DecodeError], None] | None = None,
+) -> Rows:
+    """Return the one-minute candles of recorded frames.
+
+    Each trade counts once, whatever the order and however often its frame comes. The clock is the
+    greatest match time seen, so that the last minute of each symbol is still open
+    (`closed` is false). The minute in which the frames begin is `complete` only if its first trade
+    falls on its first millisecond.
+
+    Args:
+        frames: Raw exchange frames as UTF-8 bytes, such as the lines of an open file; blank lines
+            and control frames (acknowledgements, pongs) are skipped.
+        category: What the frames carry; they do not say it themselves.
+        exact: Whether prices and sums come as exact text in place of float64.
+        empty: What a minute without trades gives: nothing, or a flat candle at the last close.
+        open: What a candle opens at: its first trade, or the close before it.
+        include_block_trades: Whether block trades count.
+        revise_window_ms: How far behind the clock a trade may come and still count, in
+            milliseconds. Those that come later are left out, with a `RuntimeWarning`.
+        on_bad_frame: Told of every frame that is refused, which is then left out.
+
+    Returns:
+        A structured array, by symbol and then oldest first; fields as in `Engine.candles`.
+
+    Raises:
+        DecodeError: For the first malformed frame, unless `on_bad_frame` is given; a note names its
+            number, from 1.
+        ValueError: If a setting is outside its choices.
+    """
+    engine = batch_engine(
+        empty=empty,
+        open=open,
+        include_block_trades=include_block_trades,
+        revise_window_ms=revise_window_ms,
+    )
+    apply_frames(engine, frames, category=category, on_bad_frame=on_bad_frame)
+    if late := engine.counts["late_trades"]:
+        text = f"{late} trades came more than {revise_window_ms} ms late and are in no candle"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return engine.candles(exact=exact)
+
+
+class _Candles(msgspec.Struct):
+    """The part of a snapshot that holds candles."""
+
+    ohlcv: list[msgspec.Raw] = []
+
+
+_DECODER: Final = msgspec.json.Decoder(_Candles)
+
+
+def candle_messages(engine: Engine) -> Iterator[bytes]:
+    """Yield the final `ohlcv` message of every candle, by symbol and then oldest first."""
+    snapshot = engine.snapshot(history=sys.maxsize, types=["ohlcv"], in_progress=True)
+    for candle in _DECODER.decode(snapshot).ohlcv:
+        yield bytes(candle)

@@ -1,0 +1,105 @@
+"""`tapecast serve`."""
+
+import math
+from pathlib import Path
+
+import click
+
+from tapecast.aliases import Category
+from tapecast.cli.options import CATEGORIES, chosen, config_option, setting_options
+from tapecast.config import load
+from tapecast.daemon import ReplaySettings, run, run_until_signal
+from tapecast.recording import Recording
+
+__all__ = ["command"]
+
+
+class _Speed(click.ParamType[float]):
+    """A factor above zero, or `max`."""
+
+    name = "speed"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the factor; infinity for `max`."""
+        if isinstance(value, float):
+            return value
+        if value == "max":
+            return math.inf
+        try:
+            factor = float(str(value))
+        except ValueError:
+            factor = 0.0
+        if not 0 < factor < math.inf:
+            self.fail(f'speed is "{value}", expected a number above 0 or "max"', param, ctx)
+        return factor
+
+
+@click.command(short_help="Run the daemon.")
+@config_option
+@click.option(
+    "--replay",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Play recorded frames in place of the exchange (one raw frame a line; plain, gzip or "
+    "Zstandard), then end; several in their order.",
+)
+@click.option(
+    "--speed",
+    type=_Speed(),
+    default=1.0,
+    metavar="N|max",
+    help="With --replay: recorded seconds that pass in one; max goes as fast as clients read. "
+    "[default: 1]",
+)
+@click.option(
+    "--category",
+    type=CATEGORIES,
+    default="linear",
+    show_default=True,
+    help="With --replay: what the recorded frames carry.",
+)
+@click.option(
+    "--wait-clients",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="With --replay: begin once so many clients have subscribed. [default: 0]",
+)
+@setting_options
+def command(
+    *,
+    config: Path | None,
+    replay: tuple[Path, ...],
+    speed: float,
+    category: Category,
+    wait_clients: int,
+    **flags: str | None,
+) -> None:
+    r"""Run the daemon: the exchange on one side, ws://HOST:PORT/ws/status on the other.
+
+    Settings come from a TOML file, TAPECAST_… variables and flags, the later before the earlier.
+    Candles and statistics are printed on stdout, logs on stderr. SIGINT and SIGTERM end it.
+
+    \b
+    Examples:
+      tapecast serve --symbols BTCUSDT,ETHUSDT
+      tapecast serve --symbols 'linear:*USDT,spot:BTC*' --port 9000
+      tapecast serve --config tapecast.toml
+      tapecast serve --replay day.jsonl.zst --speed 10
+    """
+    settings = load(config, chosen(flags))
+    recorded = None
+    if replay:
+        recorded = ReplaySettings(
+            recordings=tuple(Recording(path) for path in replay),
+            category=category,
+            speed=None if speed == math.inf else speed,
+            wait_clients=wait_clients,
+        )
+    run_until_signal(lambda stop: run(settings, stop=stop, replay=recorded))
