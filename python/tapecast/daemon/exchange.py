@@ -58,6 +58,8 @@ class Exchange:
 
     async def run(self) -> None:
         """Run until cancelled: lines never give up, and neither does the listing of symbols."""
+        ws_base, rest_base = self._settings.ws_base, self._settings.rest_base
+        _LOGGER.info("the exchange is WebSocket %s, REST %s", ws_base, rest_base)
         names = await self._resolve()
         budget, chance = ConnectBudget(), Random()  # noqa: S311 -- jitter, no secret
         for category, symbols in names.items():
