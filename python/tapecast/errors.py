@@ -91,10 +91,15 @@ class FeedStale(FeedError, TimeoutError):  # noqa: N818 -- a state of the feed, 
     """
 
     def __init__(self, line: str, silent_s: float, limit_s: float) -> None:
-        super().__init__(line, silent_s, limit_s)
+        # Of more than one argument `OSError`, which a `TimeoutError` is, makes an errno and so on.
+        super().__init__(line)
         self.line = line
         self.silent_s = silent_s
         self.limit_s = limit_s
+
+    def __reduce__(self) -> tuple[type["FeedStale"], tuple[str, float, float]]:
+        """Return what makes a copy, for pickling."""
+        return type(self), (self.line, self.silent_s, self.limit_s)
 
     def __str__(self) -> str:
         """Return the line, its silence and the limit."""

@@ -1,5 +1,6 @@
 """Which symbols are wanted, as settings and flags spell it."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, get_args
@@ -10,6 +11,8 @@ from tapecast.errors import ConfigError
 __all__ = ["CATEGORIES", "Pattern", "parse_patterns"]
 
 CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
+_CATEGORY_OF: Final[dict[str, Category]] = {category: category for category in CATEGORIES}
+_EXCERPT_CHARS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Pattern:
 def parse_patterns(texts: Iterable[str]) -> list[Pattern]:
     """Read `category:SYMBOL` or `category:GLOB`; without a category, linear.
 
+    Names are put in capitals, and what stands twice is taken once; the order stays.
+
     Options are named by base coin (`option:BTC`) and take no glob: the exchange lists them coin by
     coin and has no list of the coins.
 
@@ -47,18 +52,17 @@ def parse_patterns(texts: Iterable[str]) -> list[Pattern]:
     problems = []
     for text in texts:
         head, colon, tail = text.strip().rpartition(":")
-        category = next((known for known in CATEGORIES if known == (head or "linear")), None)
-        if category is None or not tail or (colon and not head):
-            names = ", ".join(CATEGORIES)
-            problems.append(
-                f'symbols: "{text}", expected category:SYMBOL or category:GLOB with one of {names}'
-            )
-            continue
-        pattern = Pattern(category, tail.upper())
-        if category == "option" and not (pattern.is_explicit and "-" not in tail):
-            problems.append(f'symbols: "{text}", expected a base coin such as option:BTC')
+        category = _CATEGORY_OF.get(head if colon else "linear")
+        name = tail.upper()
+        if category is None or not name.isprintable() or not name or " " in name:
+            expected = f"category:SYMBOL or category:GLOB with one of {', '.join(CATEGORIES)}"
+        elif category == "option" and (not Pattern(category, name).is_explicit or "-" in name):
+            expected = "a base coin such as option:BTC"
         else:
-            patterns[pattern] = None
+            patterns[Pattern(category, name)] = None
+            continue
+        shown = json.dumps(text[:_EXCERPT_CHARS], ensure_ascii=not text.isprintable())
+        problems.append(f"symbols: {shown}, expected {expected}")
     if problems:
         raise ConfigError(*problems)
     return list(patterns)

@@ -72,7 +72,7 @@ async def tapecast(*arguments: str, **variables: str) -> AsyncIterator[Tapecast]
     """Run the command with arguments and further environment variables; it is killed at the end."""
     async with asyncio.timeout(LIMIT_S):
         process = await asyncio.create_subprocess_exec(
-            *(COMMAND, *arguments), stdout=PIPE, stderr=PIPE, env={**os.environ, **variables}
+            str(COMMAND), *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **variables}
         )
         assert process.stdout is not None
         assert process.stderr is not None

@@ -9,13 +9,12 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_origin
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
 from tapecast.config.settings import (
     ENV_PREFIX,
@@ -33,6 +32,8 @@ __all__ = ["CONFIG_VARIABLE", "load"]
 
 CONFIG_VARIABLE: Final = ENV_PREFIX + "CONFIG"
 _EXCERPT_CHARS: Final = 64
+_ALIKE: Final = 0.7
+"""How alike names must be for one to be taken for a slip of the other; `format` is no `port`."""
 _FIELDS: Final = dict(leaves())
 _TABLES: Final = {keys[:-1] for keys in _FIELDS}
 
@@ -96,28 +97,17 @@ class _Found:
     places: dict[Keys, str] = field(default_factory=dict)
     bad: set[Keys] = field(default_factory=set)
 
-    def take_text(self, keys: Keys, text: str, place: str) -> None:
-        """Read a text as what the setting takes."""
-        is_list = "tuple" in str(_FIELDS[keys].annotation)
-        parts = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
-        self.take(keys, parts, place, strict=False, shown=text)
+    def take(self, keys: Keys, value: object, place: str) -> None:
+        """Take what a file has, which must be of the right type."""
+        given = tuple(value) if isinstance(value, list) else value
+        self._check(keys, given, place, shown=value, strict=True)
 
-    def take(
-        self, keys: Keys, value: object, place: str, *, strict: bool = True, shown: object = None
-    ) -> None:
-        """Check a value and take it, or tell its problem."""
-        setting = _FIELDS[keys]
-        try:
-            self.values[keys] = _adapter(setting).validate_python(value, strict=strict)
-            if keys == ("symbols",):
-                parse_patterns(self.values[keys])
-        except ValidationError:
-            shown = value if shown is None else shown
-            self._tell(keys, f"{_shown(shown)}, expected {expected_of(setting)}", place)
-        except ConfigError as error:
-            self.bad.add(keys)
-            self.problems += [f"{problem} ({place})" for problem in error.problems]
-        self.places[keys] = place
+    def take_text(self, keys: Keys, text: str, place: str) -> None:
+        """Take a text, read as what the setting takes."""
+        given: object = text
+        if get_origin(_FIELDS[keys].annotation) is tuple:
+            given = tuple(part.strip() for part in text.split(",") if part.strip())
+        self._check(keys, given, place, shown=text, strict=False)
 
     def compare(self) -> None:
         """Check settings against each other."""
@@ -134,13 +124,23 @@ class _Found:
                 expected = f"at least {least}, as {_dotted(low)} is"
                 self._tell(high, f"{most}, expected {expected}", self.places[high])
 
+    def _check(self, keys: Keys, given: object, place: str, *, shown: object, strict: bool) -> None:
+        setting = _FIELDS[keys]
+        self.places[keys] = place
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(setting.rebuild_annotation())
+            self.values[keys] = adapter.validate_python(given, strict=strict)
+            if keys == ("symbols",):
+                parse_patterns(self.values[keys])
+        except ValidationError:
+            self._tell(keys, f"{_shown(shown)}, expected {expected_of(setting)}", place)
+        except ConfigError as error:
+            self.bad.add(keys)
+            self.problems += [f"{problem} ({place})" for problem in error.problems]
+
     def _tell(self, keys: Keys, problem: str, place: str) -> None:
         self.bad.add(keys)
         self.problems.append(f"{_dotted(keys)}: {problem} ({place})")
-
-
-def _adapter(setting: FieldInfo) -> TypeAdapter[Any]:
-    return TypeAdapter(setting.rebuild_annotation())
 
 
 def _read_file(path: Path, found: _Found) -> None:
@@ -182,7 +182,7 @@ def _suggestion(keys: Keys) -> str:
     """Say which setting may be meant: one of the table, of another table, or any of the table."""
     parents, name = keys[:-1], keys[-1]
     siblings = sorted(path[-1] for path in {*_FIELDS, *_TABLES} if path and path[:-1] == parents)
-    near = difflib.get_close_matches(name, siblings, n=1)
+    near = difflib.get_close_matches(name, siblings, n=1, cutoff=_ALIKE)
     if near:
         return _dotted((*parents, near[0]))
     elsewhere = [_dotted(path) for path in _FIELDS if path[-1] == name]
@@ -197,12 +197,17 @@ def _read_variables(environ: Mapping[str, str], found: _Found) -> None:
         if name in settings:
             found.take_text(settings[name], environ[name], name)
         elif name.upper().startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
-            known = [*settings, CONFIG_VARIABLE]
-            # A variable of a whole table: its settings have variables of their own.
-            inside = [variable for variable in settings if variable.startswith(f"{name}__")]
-            near = inside or difflib.get_close_matches(name.upper(), known, n=1)
-            expected = " or ".join(near) or "the name of a setting"
+            # One for a whole table is none: the settings in it have variables of their own.
+            near = [variable for variable in settings if variable.startswith(f"{name}__")]
+            expected = " or ".join(near or _alike(name, settings)) or "the name of a setting"
             found.problems.append(f"{name}: unknown variable, expected {expected} (environment)")
+
+
+def _alike(name: str, variables: Iterable[str]) -> list[str]:
+    """Return the variable that may be meant; the prefix, which they all share, says nothing."""
+    rests = [variable.removeprefix(ENV_PREFIX) for variable in (*variables, CONFIG_VARIABLE)]
+    rest = name.upper().removeprefix(ENV_PREFIX)
+    return [ENV_PREFIX + near for near in difflib.get_close_matches(rest, rests, 1, _ALIKE)]
 
 
 def _dotted(keys: Keys) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Final, Literal, TypeAlias, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 __all__ = [
@@ -69,9 +69,7 @@ HttpUrl: TypeAlias = Annotated[
     _Expected("a URL like https://HOST or http://HOST:PORT"),
 ]
 Names: TypeAlias = Annotated[
-    # A list of a file becomes a tuple, but its items must be texts already.
-    tuple[Annotated[str, Strict()], ...],
-    Strict(strict=False),
+    tuple[str, ...],
     Field(min_length=1),
     _Expected("a list of category:SYMBOL or category:GLOB, at least one"),
 ]

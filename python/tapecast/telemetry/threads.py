@@ -188,7 +188,7 @@ class ThreadRegistry:
         name: str,
         *,
         kind: Kind = "task",
-        stall_after_s: float | None = 5.0,
+        stall_after_s: float | None = None,
         idle_after_s: float = 5.0,
     ) -> Worker:
         """Return the handle of a new worker, which is starting.
@@ -197,7 +197,8 @@ class ThreadRegistry:
             name: Its name, not taken yet.
             kind: What it is.
             stall_after_s: Silence after which it counts as stalled, unless it reported `idle`, and
-                also if it never reported at all; never if `None`.
+                also if it never reported at all; never if `None`: of a worker that may be busy or
+                starting for as long as it likes.
             idle_after_s: How long it must have been idle to be shown so.
 
         Raises:
