@@ -11,6 +11,7 @@ from tapecast.errors import (
     ConfigError,
     DecodeError,
     FeedError,
+    FeedForbidden,
     FeedStale,
     SlowConsumerError,
     SubscriptionRejected,
@@ -29,6 +30,10 @@ SAMPLES: list[tuple[TapecastError, str]] = [
         'trade size is "-1", expected a decimal (byte 118)',
     ),
     (FeedError("the exchange answered 403"), "the exchange answered 403"),
+    (
+        FeedForbidden("GET /v5/market/time", 403),
+        "GET /v5/market/time was answered HTTP 403, expected 200",
+    ),
     (
         SubscriptionRejected("publicTrade.NOPEUSDT", "Invalid symbol"),
         'subscription to "publicTrade.NOPEUSDT" was refused: Invalid symbol',
@@ -68,6 +73,7 @@ def test_the_tree_is_the_documented_one() -> None:
         "ConfigError": (TapecastError, ValueError),
         "DecodeError": (TapecastError, ValueError),
         "FeedError": (TapecastError,),
+        "FeedForbidden": (FeedError,),
         "SubscriptionRejected": (FeedError,),
         "FeedStale": (FeedError, TimeoutError),
         "CommandError": (TapecastError,),

@@ -10,6 +10,7 @@ __all__ = [
     "ConfigError",
     "DecodeError",
     "FeedError",
+    "FeedForbidden",
     "FeedStale",
     "SlowConsumerError",
     "SubscriptionRejected",
@@ -61,6 +62,24 @@ class DecodeError(TapecastError, ValueError):
 
 class FeedError(TapecastError):
     """The exchange's side of the feed failed."""
+
+
+class FeedForbidden(FeedError):  # noqa: N818 -- the name states what happened
+    """The exchange bars this address for a while; asking again soon makes it worse.
+
+    Attributes:
+        request: What was asked for.
+        status: The HTTP status, 403 or 429.
+    """
+
+    def __init__(self, request: str, status: int) -> None:
+        super().__init__(request, status)
+        self.request = request
+        self.status = status
+
+    def __str__(self) -> str:
+        """Return the request and the status."""
+        return f"{self.request} was answered HTTP {self.status}, expected 200"
 
 
 class SubscriptionRejected(FeedError):  # noqa: N818 -- the name states the event, as the exchange does

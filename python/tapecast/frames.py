@@ -50,5 +50,5 @@ def frame_ts_ms(frame: bytes) -> int | None:
 def _head(frame: bytes) -> _Head | None:
     try:
         return _DECODER.decode(frame)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -5,22 +5,19 @@
 """
 
 from tapecast.bybit.backoff import ConnectBudget
-from tapecast.bybit.client import Clock, Line, LineConfig, LineSink, SystemClock
-from tapecast.bybit.protocol import TOPIC_PREFIX, Timing, is_trade_frame
+from tapecast.bybit.client import Clock, Line, LineConfig, LineSink
+from tapecast.bybit.protocol import Timing
 from tapecast.bybit.rest import Rest
 from tapecast.bybit.symbols import plan, resolve
 
 __all__ = [
-    "TOPIC_PREFIX",
     "Clock",
     "ConnectBudget",
     "Line",
     "LineConfig",
     "LineSink",
     "Rest",
-    "SystemClock",
     "Timing",
-    "is_trade_frame",
     "plan",
     "resolve",
 ]

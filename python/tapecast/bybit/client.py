@@ -3,17 +3,17 @@
 import asyncio
 import logging
 import random
-import ssl
-import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 from tapecast.aliases import Category
 from tapecast.bybit.backoff import Backoff, ConnectBudget
+from tapecast.bybit.failures import Failure, LostError, describe
 from tapecast.bybit.protocol import (
     Accepted,
     Broken,
@@ -23,13 +23,14 @@ from tapecast.bybit.protocol import (
     Session,
     Timing,
     Unanswered,
-    is_trade_frame,
     name_of,
     topic_of,
 )
+from tapecast.clocks import SystemClock
 from tapecast.errors import FeedStale
+from tapecast.frames import is_trade_frame
 
-__all__ = ["Clock", "Line", "LineConfig", "LineSink", "SystemClock"]
+__all__ = ["Clock", "Line", "LineConfig", "LineSink"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,11 +50,6 @@ One that was cut sooner counts as a failure like any other, even if it was subsc
 that cuts every line after some seconds must not be connected to a few times a second.
 """
 
-_POLICY_VIOLATION: Final = 1008
-_POLICY_WAIT_S: Final = 30.0
-_TLS_WAIT_S: Final = 10.0
-_FORBIDDEN: Final = frozenset({403, 429})
-
 
 class Clock(Protocol):
     """Where a line reads time, and how it waits."""
@@ -66,22 +62,6 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def wall_ns(self) -> int:
-        """Return nanoseconds since the Unix epoch."""
-        return time.time_ns()
-
-    def monotonic_s(self) -> float:
-        """Return seconds that never jump."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait on the event loop."""
-        await asyncio.sleep(seconds)
 
 
 class LineSink(Protocol):
@@ -144,18 +124,6 @@ class LineConfig:
     backoff_base_s: float = 0.5
     backoff_cap_s: float = 30.0
     forbidden_wait_s: float = 600.0
-
-
-class _LostError(Exception):
-    """The connection is of no use any more, and must be cut without a word.
-
-    Attributes:
-        reason: Why.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class _Connect(connect):
@@ -222,12 +190,12 @@ class Line:
                 wait_s = self._budget.take(self._clock.monotonic_s())
                 if wait_s > 0:
                     await self._clock.sleep(wait_s)
-                reason, at_least_s = await self._live_once()
+                failure = await self._live_once()
                 if self._has_settled():
                     self._backoff.reset()
                 self.reconnects_total += 1
-                self._sink.on_state(self, "reconnecting", reason)
-                await self._clock.sleep(self._backoff.next_s(at_least_s=at_least_s))
+                self._sink.on_state(self, "reconnecting", failure.reason)
+                await self._clock.sleep(self._backoff.next_s(at_least_s=failure.wait_s))
         finally:
             self._lose()
             self._sink.on_state(self, "closed", "")
@@ -237,32 +205,23 @@ class Line:
         since_s = self._connected_s
         return since_s is not None and self._clock.monotonic_s() - since_s >= _SETTLED_S
 
-    async def _live_once(self) -> tuple[str, float]:
-        """Connect and stay until that is over; return why, and what to wait at least."""
+    async def _live_once(self) -> Failure:
+        """Connect and stay until that is over; return why it is."""
         config = self.config
         self._connected_s = None
         try:
             await self._connect_and_converse()
-        except _LostError as lost:
-            return lost.reason, 0.0
-        except ConnectionClosed as closed:
-            return _describe_close(closed)
-        except InvalidStatus as error:
-            status = error.response.status_code
-            wait_s = config.forbidden_wait_s if status in _FORBIDDEN else 0.0
-            return f"cannot connect: HTTP {status}", wait_s
-        except InvalidHandshake as error:
-            return f"cannot connect: {error}", 0.0
-        except ssl.SSLError as error:
-            return _describe_tls(error), _TLS_WAIT_S
-        except TimeoutError:
-            return f"cannot connect: no connection within {config.open_timeout_s:g} s", 0.0
-        except OSError as error:
-            return f"cannot connect: {error}", 0.0
         except Exception as error:
-            # Whatever the other side made of the handshake or a frame, a line goes on.
-            _LOGGER.exception("line %s failed", config.name)
-            return f"{type(error).__name__}: {error}", 0.0
+            failure = describe(
+                error,
+                open_timeout_s=config.open_timeout_s,
+                forbidden_wait_s=config.forbidden_wait_s,
+            )
+            if failure is None:
+                # Whatever the other side made of the handshake or a frame, a line goes on.
+                _LOGGER.exception("line %s failed", config.name)
+                failure = Failure(f"{type(error).__name__}: {error}")
+            return failure
         raise AssertionError("a conversation ended without a reason")
 
     async def _connect_and_converse(self) -> None:
@@ -271,7 +230,7 @@ class Line:
             self._connected_s = self._clock.monotonic_s()
             self._sink.on_state(self, "connected", "")
             await self._converse(connection)
-        except _LostError:
+        except LostError:
             # A dead peer cannot shake hands: no close frame, no waiting.
             connection.transport.abort()
             raise
@@ -301,20 +260,22 @@ class Line:
         session = Session(config.name, config.category, topics, config.timing)
         self._session = session
         opening = session.open(self._clock.monotonic_s())
-        tasks = (
-            asyncio.create_task(self._receive(connection, session), name=f"{config.name}-receiver"),
-            asyncio.create_task(
-                self._keep(connection, session, opening), name=f"{config.name}-keeper"
-            ),
+        receiver = asyncio.create_task(
+            self._receive(connection, session), name=f"{config.name}-receiver"
+        )
+        keeper = asyncio.create_task(
+            self._keep(connection, session, opening), name=f"{config.name}-keeper"
         )
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({receiver, keeper}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            # The keeper left a closed connection: there may be frames to read yet.
+            await receiver
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            receiver.cancel()
+            keeper.cancel()
+            await asyncio.gather(receiver, keeper, return_exceptions=True)
             self._unknown_before += session.unknown_total
             self._session = None
 
@@ -333,12 +294,17 @@ class Line:
     async def _keep(
         self, connection: ClientConnection, session: Session, opening: Sequence[Event]
     ) -> None:
-        """Subscribe, then do what is due by time: pings, refused topics, the end of a dead line."""
-        await self._carry_out(connection, opening)
-        while True:
-            due_s = session.next_due_s - self._clock.monotonic_s()
-            await self._clock.sleep(min(max(0.0, due_s), _TICK_S))
-            await self._carry_out(connection, session.tick(self._clock.monotonic_s()))
+        """Subscribe, then do what is due by time: pings, refused topics, the end of a dead line.
+
+        It returns when the connection is closed, and raises whatever else ends it.
+        """
+        # The receiver says why it was closed, after the frames that came before that.
+        with suppress(ConnectionClosed):
+            await self._carry_out(connection, opening)
+            while True:
+                due_s = session.next_due_s - self._clock.monotonic_s()
+                await self._clock.sleep(min(max(0.0, due_s), _TICK_S))
+                await self._carry_out(connection, session.tick(self._clock.monotonic_s()))
 
     async def _carry_out(self, connection: ClientConnection, events: Sequence[Event]) -> None:
         for event in events:
@@ -356,7 +322,7 @@ class Line:
                 case Broken(error):
                     if isinstance(error, FeedStale):
                         self._sink.on_state(self, "stale", str(error))
-                    raise _LostError(str(error))
+                    raise LostError(str(error))
 
     def _lose(self) -> None:
         if self._covered:
@@ -370,7 +336,7 @@ async def _send(connection: ClientConnection, payload: bytes) -> None:
         async with asyncio.timeout(_SEND_TIMEOUT_S):
             await connection.send(payload, text=True)
     except TimeoutError:
-        raise _LostError(f"a frame could not be sent within {_SEND_TIMEOUT_S:g} s") from None
+        raise LostError(f"a frame could not be sent within {_SEND_TIMEOUT_S:g} s") from None
 
 
 async def _hang_up(connection: ClientConnection) -> None:
@@ -382,20 +348,3 @@ async def _hang_up(connection: ClientConnection) -> None:
         pass
     finally:
         connection.transport.abort()
-
-
-def _describe_close(closed: ConnectionClosed) -> tuple[str, float]:
-    """Return who ended a connection and why, and what to wait at least."""
-    theirs, ours = closed.rcvd, closed.sent
-    if theirs is not None and (ours is None or closed.rcvd_then_sent):
-        wait_s = _POLICY_WAIT_S if theirs.code == _POLICY_VIOLATION else 0.0
-        return f"closed by the exchange: {theirs.code} {theirs.reason}".rstrip(), wait_s
-    if ours is not None:
-        return f"closed by us: {ours.code} {ours.reason}".rstrip(), 0.0
-    return "connection lost without a close frame", 0.0
-
-
-def _describe_tls(error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"tls: certificate was refused: {error.verify_message}"
-    return f"tls: {(error.reason or str(error)).replace('_', ' ').lower()}"

@@ -15,10 +15,10 @@ import msgspec
 
 from tapecast.aliases import Category
 from tapecast.errors import FeedError, FeedStale
+from tapecast.frames import TOPIC_PREFIX
 
 __all__ = [
     "MAX_ARGS_CHARS",
-    "TOPIC_PREFIX",
     "Accepted",
     "Broken",
     "Event",
@@ -29,12 +29,9 @@ __all__ = [
     "Unanswered",
     "args_chars",
     "batches",
-    "is_trade_frame",
     "name_of",
     "topic_of",
 ]
-
-TOPIC_PREFIX: Final = "publicTrade."
 
 MAX_ARGS_CHARS: Final = 21_000
 """Characters that the arguments of one connection may have, in every category.
@@ -48,7 +45,6 @@ MAX_ARGS: Final[dict[Category, int]] = {"spot": 10, "linear": 500, "inverse": 50
 The exchange sets 10 a request on spot and 2,000 a connection for options, elsewhere no limit.
 """
 
-_TRADE_BEGINNINGS: Final = (b'{"topic":"publicTrade.', b'{"id":"publicTrade.')
 _NAMED_TOPICS: Final = (
     re.compile(r"Invalid symbol\s*:\s*\[(?P<topics>[^\]]+)\]"),
     re.compile(r"topic:\s*(?P<topics>\S+)"),
@@ -163,19 +159,6 @@ def _decode(frame: bytes) -> _Control | None:
         return _DECODER.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def is_trade_frame(frame: bytes) -> bool:
-    """Whether a frame is a trade message, in whatever spelling; what is no JSON is taken for one.
-
-    The engine refuses and counts those: it has the better words for what is wrong with them.
-    """
-    if frame.startswith(_TRADE_BEGINNINGS):
-        return True
-    control = _decode(frame)
-    if control is None:
-        return True
-    return isinstance(control.topic, str) and control.topic.startswith(TOPIC_PREFIX)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ import msgspec
 from yarl import URL
 
 from tapecast.aliases import Category
-from tapecast.errors import FeedError
+from tapecast.bybit.failures import FORBIDDEN
+from tapecast.errors import FeedError, FeedForbidden
 
 __all__ = ["MAX_PAGE_SIZE", "Rest"]
 
@@ -101,7 +102,8 @@ class Rest:
             base_coin: For options, the coin; the exchange takes BTC where none is given.
 
         Raises:
-            FeedError: If the exchange refuses, or does not answer in several tries.
+            FeedForbidden: If the exchange bars this address for a while.
+            FeedError: If it refuses otherwise, or does not answer in several tries.
         """
         query = {"category": category, "status": "Trading"}
         if category != "spot":
@@ -149,8 +151,9 @@ class Rest:
             body = await response.read()
         if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _TransientError(f"HTTP {response.status}")
+        if response.status in FORBIDDEN:
+            raise FeedForbidden(f"GET {path}", response.status)
         if response.status != HTTPStatus.OK:
-            # Also 403 and 429: the exchange wants minutes of silence then, not another try.
             raise FeedError(f"GET {path} was answered HTTP {response.status}, expected 200")
         return _page(path, body)
 

@@ -11,7 +11,7 @@ from tapecast.bybit import ConnectBudget, Line, LineConfig, Rest, Timing, plan, 
 from tapecast.config import BybitSettings
 from tapecast.daemon.feed import Feed
 from tapecast.daemon.timers import Clock
-from tapecast.errors import FeedError
+from tapecast.errors import FeedError, FeedForbidden
 from tapecast.symbols import Pattern
 from tapecast.telemetry import Worker
 
@@ -48,6 +48,7 @@ class Exchange:
         self._clock = clock
         self._worker = worker
         self._lines: list[Line] = []
+        self._barred_s = 0.0
 
     def counts(self) -> dict[str, int]:
         """Return the totals of all lines."""
@@ -78,7 +79,7 @@ class Exchange:
         self._worker.running()
         waits_s = chain(_RETRY_S, repeat(_RETRY_S[-1]))
         while not (names := await self._try_resolve()):
-            wait_s = next(waits_s)
+            wait_s = max(next(waits_s), self._barred_s)
             _LOGGER.info("symbols are listed again in %g s", wait_s)
             await self._clock.sleep(wait_s)
             self._worker.restarted()
@@ -87,11 +88,14 @@ class Exchange:
 
     async def _try_resolve(self) -> dict[Category, list[str]]:
         """Return the wanted symbols by category; nothing if the exchange cannot list any."""
+        self._barred_s = 0.0
         try:
             async with Rest(self._settings.rest_base, proxy=self._settings.proxy) as rest:
                 names, unmatched = await resolve(self._patterns, rest.instruments)
         except FeedError as error:
             self._worker.failed(error)
+            if isinstance(error, FeedForbidden):
+                self._barred_s = self._settings.forbidden_wait_s
             _LOGGER.warning("symbols cannot be listed: %s", error)
             return {}
         for pattern in unmatched:
