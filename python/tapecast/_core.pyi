@@ -5,7 +5,6 @@ engine belongs to one thread at a time.
 """
 
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Literal, final
 
 from tapecast.aliases import Category, MessageType, Rows
@@ -57,7 +56,7 @@ class Engine:
         revise_window_ms: How long after its end a closed window is still revised by a late trade,
             in milliseconds. Trade ids are remembered as long.
         empty: What a minute without trades publishes: nothing, or a flat candle at the last close
-            (as Bybit's klines; a silence of more than a week between two trades is not filled).
+            (as Bybit's klines; a jump of the clock by more than a week is not filled).
         open: What a candle opens at: its first trade, or the close before it, which high and low
             then include (as Bybit's klines).
         include_block_trades: Whether block trades count in candles; they are published as trades
@@ -154,7 +153,7 @@ class Engine:
     def cover(self, at_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
         """Take note that these topics (symbols; for options base coins) are whole from `at_ms` on.
 
-        Publishes the gaps that ended by it, `unhealed`.
+        Publishes the gaps that ended by it, `unhealed`, and closed candles that turn out whole.
         """
 
     def uncover(self, at_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
@@ -176,7 +175,7 @@ class Engine:
         *,
         history: int = 0,
         types: Sequence[MessageType] | None = None,
-        symbols: AbstractSet[str] | None = None,
+        symbols: set[str] | frozenset[str] | None = None,
         in_progress: bool = False,
     ) -> bytes:
         """Return what a client needs to begin with: one JSON object with `epoch` and `seq`.

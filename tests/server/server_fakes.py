@@ -4,7 +4,6 @@ import asyncio
 import json
 import socket
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -76,7 +75,7 @@ class FakeEngine:
         *,
         history: int = 0,
         types: Sequence[EventType] | None = None,
-        symbols: AbstractSet[str] | None = None,
+        symbols: set[str] | None = None,
     ) -> bytes:
         """Return what was asked for and the number of the last message."""
         self.asked.append({"history": history, "types": types, "symbols": symbols})

@@ -1,7 +1,6 @@
 """What the server asks of the engine and of the clock, and what the hub asks of a subscriber."""
 
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -50,7 +49,7 @@ class EngineView(Protocol):
         *,
         history: int = 0,
         types: Sequence[EventType] | None = None,
-        symbols: AbstractSet[str] | None = None,
+        symbols: set[str] | None = None,
     ) -> bytes:
         """Return one finished JSON object that contains everything up to `seq`.
 

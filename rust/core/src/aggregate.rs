@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::candle::{Candle, WINDOW_MS, Window, window_start};
 use crate::coverage::Coverage;
+use crate::dedupe::Remembered;
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::MAX_EVENT_MS;
 use crate::frame::Frame;
@@ -61,9 +62,20 @@ pub(crate) struct Aggregator {
     whole_from_ms: [i64; 4],
     /// The greatest event time seen.
     max_event_ms: Option<i64>,
-    remembered: usize,
+    remembered: Remembered,
     version: u64,
     staged: Vec<(u32, Window)>,
+    /// Where the window of a symbol and start stands in `staged`.
+    staged_at: FxHashMap<(u32, i64), usize>,
+}
+
+/// What must be given up for the ids of a frame.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    /// Windows that start before it are to go.
+    until_ms: i64,
+    /// How many ids go with them.
+    freed: usize,
 }
 
 impl Aggregator {
@@ -79,9 +91,10 @@ impl Aggregator {
             evicted_until_ms: i64::MIN,
             whole_from_ms: [i64::MAX; 4],
             max_event_ms: None,
-            remembered: 0,
+            remembered: Remembered::default(),
             version: 0,
             staged: Vec::new(),
+            staged_at: FxHashMap::default(),
         }
     }
 
@@ -121,25 +134,45 @@ impl Aggregator {
         verdicts: &mut Vec<Verdict>,
         news: &mut Vec<News>,
     ) -> Result<(), FrameError> {
-        let known = self.series.len();
+        let known = (self.series.len(), self.coverages.len());
         verdicts.clear();
-        let staged = self.resolve(category, frame);
-        let staged = staged.and_then(|()| self.judge(frame, verdicts));
-        if let Err(error) = staged.and_then(|()| self.stage(frame, verdicts)) {
-            self.take_back(frame, verdicts, known);
-            return Err(error);
+        match self.try_apply(category, frame, verdicts) {
+            Ok(room) => {
+                self.evict_until(room.until_ms);
+                self.commit(category, frame, verdicts, news);
+                Ok(())
+            }
+            Err(error) => {
+                self.take_back(frame, verdicts, known);
+                Err(error)
+            }
         }
-        self.commit(category, frame, verdicts, news);
-        Ok(())
+    }
+
+    /// All that can fail: whatever it changes, [`Self::take_back`] undoes.
+    fn try_apply(
+        &mut self,
+        category: Category,
+        frame: &mut Frame,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Result<Room, FrameError> {
+        self.resolve(category, frame)?;
+        let room = self.room_for(frame);
+        self.judge(frame, room, verdicts)?;
+        self.stage(frame, verdicts)?;
+        Ok(room)
     }
 
     /// Turns the frame's own symbol indices into those of the series, adding unknown ones.
     fn resolve(&mut self, category: Category, frame: &mut Frame) -> Result<(), FrameError> {
         let mut mapped = Vec::with_capacity(frame.symbols.len());
-        for (at, symbol) in frame.symbols.iter().enumerate() {
+        let mut first_uses = vec![None; frame.symbols.len()];
+        for trade in frame.trades.iter().rev() {
+            first_uses[trade.symbol as usize] = Some(trade);
+        }
+        for (symbol, first_use) in frame.symbols.iter().zip(first_uses) {
             let known = self.index[category as usize].get(symbol.as_str()).copied();
-            let is_used = || frame.trades.iter().find(|trade| trade.symbol as usize == at);
-            let series = match (known, is_used()) {
+            let series = match (known, first_use) {
                 (Some(series), _) => series,
                 (None, None) => 0,
                 (None, Some(trade)) => self.add_series(category, symbol, trade)?,
@@ -173,20 +206,48 @@ impl Aggregator {
         Ok(index)
     }
 
+    /// Which closed windows must go, oldest first, so that the frame's new ids have room.
+    fn room_for(&self, frame: &Frame) -> Room {
+        let mut room = Room { until_ms: self.evicted_until_ms, freed: 0 };
+        let limit = self.settings.max_trade_ids;
+        if self.remembered.total() + frame.trades.len() <= limit {
+            return room;
+        }
+        let wanted = |until_ms: i64| {
+            let is_new = |trade: &&Trade| {
+                window_start(trade.event_ms) >= until_ms
+                    && !self.series[trade.symbol as usize].knows(&trade.id)
+            };
+            frame.trades.iter().filter(is_new).count()
+        };
+        for (start_ms, held) in self.remembered.windows(self.closed_until_ms) {
+            if self.remembered.total() - room.freed + wanted(room.until_ms) <= limit {
+                break;
+            }
+            room = Room { until_ms: start_ms + WINDOW_MS, freed: room.freed + held };
+        }
+        room
+    }
+
     /// Tells fresh trades from repeated and late ones, and remembers their ids.
-    fn judge(&mut self, frame: &Frame, verdicts: &mut Vec<Verdict>) -> Result<(), FrameError> {
+    fn judge(
+        &mut self,
+        frame: &Frame,
+        room: Room,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Result<(), FrameError> {
         for trade in &frame.trades {
             let start_ms = window_start(trade.event_ms);
-            let verdict = if start_ms < self.evicted_until_ms {
+            let verdict = if start_ms < room.until_ms {
                 Verdict::Late
             } else if self.series[trade.symbol as usize].remember(&trade.id, start_ms) {
-                self.remembered += 1;
+                self.remembered.add(start_ms);
                 Verdict::Fresh
             } else {
                 Verdict::Duplicate
             };
             verdicts.push(verdict);
-            if self.remembered > self.settings.max_trade_ids {
+            if self.remembered.total() - room.freed > self.settings.max_trade_ids {
                 return Err(self.too_many_ids(trade));
             }
         }
@@ -208,15 +269,13 @@ impl Aggregator {
     /// Adds the fresh trades to copies of their windows, so that a fault leaves no trace.
     fn stage(&mut self, frame: &Frame, verdicts: &[Verdict]) -> Result<(), FrameError> {
         self.staged.clear();
+        self.staged_at.clear();
         for (trade, &verdict) in frame.trades.iter().zip(verdicts) {
             if !self.counts(trade, verdict) {
                 continue;
             }
             let start_ms = window_start(trade.event_ms);
-            let is_its = |(series, window): &(u32, Window)| {
-                *series == trade.symbol && window.start_ms == start_ms
-            };
-            let at = self.staged.iter().rposition(is_its).unwrap_or_else(|| {
+            let at = *self.staged_at.entry((trade.symbol, start_ms)).or_insert_with(|| {
                 let window = self.series[trade.symbol as usize].stage(start_ms);
                 self.staged.push((trade.symbol, window));
                 self.staged.len() - 1
@@ -226,15 +285,24 @@ impl Aggregator {
         Ok(())
     }
 
-    fn take_back(&mut self, frame: &Frame, verdicts: &[Verdict], known: usize) {
+    fn take_back(
+        &mut self,
+        frame: &Frame,
+        verdicts: &[Verdict],
+        (known_series, known_coverages): (usize, usize),
+    ) {
         for (trade, verdict) in frame.trades.iter().zip(verdicts) {
             if *verdict == Verdict::Fresh {
                 self.series[trade.symbol as usize].unremember(&trade.id);
-                self.remembered -= 1;
+                self.remembered.take_back(window_start(trade.event_ms));
             }
         }
-        for series in self.series.drain(known..) {
+        for series in self.series.drain(known_series..) {
             self.index[series.category as usize].remove(&series.symbol);
+        }
+        if self.coverages.len() > known_coverages {
+            self.topics.retain(|_, coverage| *coverage < known_coverages);
+            self.coverages.truncate(known_coverages);
         }
     }
 
@@ -331,24 +399,11 @@ impl Aggregator {
         news.sort_unstable();
     }
 
-    /// Drops the windows that can no longer be revised, and more where too many ids are held.
+    /// Drops the windows that can no longer be revised.
     pub(crate) fn evict(&mut self, now_ms: i64) {
         let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
         let until_ms = window_start(now_ms.saturating_sub(self.settings.revise_window_ms));
         self.evict_until(until_ms);
-    }
-
-    /// Makes room for `wanted` more ids at the cost of the oldest windows that are closed.
-    pub(crate) fn make_room(&mut self, wanted: usize) {
-        while self.remembered + wanted > self.settings.max_trade_ids {
-            let oldest_ms = self.series.iter().filter_map(Series::oldest_ms).min();
-            match oldest_ms {
-                Some(oldest_ms) if oldest_ms < self.closed_until_ms => {
-                    self.evict_until(oldest_ms + WINDOW_MS);
-                }
-                _ => return,
-            }
-        }
     }
 
     fn evict_until(&mut self, until_ms: i64) {
@@ -360,7 +415,7 @@ impl Aggregator {
         for series in &mut self.series {
             series.evict(until_ms, self.settings.history_candles);
         }
-        self.remembered = self.series.iter().map(Series::remembered).sum();
+        self.remembered.forget(until_ms);
         for coverage in &mut self.coverages {
             coverage.forget(until_ms);
         }
@@ -378,9 +433,16 @@ impl Aggregator {
     }
 
     /// From `at_ms` on `topic` is received whole; the gap that ended by it, if one was announced.
-    pub(crate) fn cover(&mut self, category: Category, topic: &str, at_ms: i64) -> Option<Gap> {
+    pub(crate) fn cover(
+        &mut self,
+        category: Category,
+        topic: &str,
+        at_ms: i64,
+        news: &mut Vec<News>,
+    ) -> Option<Gap> {
         let coverage = self.coverage_of(category, topic);
         let (from_ms, to_ms) = self.coverages[coverage].regain(at_ms)?;
+        self.refresh_covered_by(coverage, window_start(to_ms), news);
         let gap = Gap { category, topic: topic.into(), from_ms, to_ms };
         (from_ms != i64::MIN).then_some(gap)
     }
@@ -397,14 +459,18 @@ impl Aggregator {
         if !self.coverages[coverage].lose(at_ms) {
             return None;
         }
+        self.refresh_covered_by(coverage, window_start(at_ms), news);
+        Some(Gap { category, topic: topic.into(), from_ms: at_ms, to_ms: at_ms })
+    }
+
+    /// Publishes what a changed coverage makes new of closed windows from `from_ms` on.
+    fn refresh_covered_by(&mut self, coverage: usize, from_ms: i64, news: &mut Vec<News>) {
         for series in 0..self.series.len() {
             if self.series[series].coverage == coverage {
-                let series = u32::try_from(series).unwrap_or(u32::MAX);
-                self.refresh(series, window_start(at_ms), news);
+                self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
             }
         }
         news.sort_unstable();
-        Some(Gap { category, topic: topic.into(), from_ms: at_ms, to_ms: at_ms })
     }
 }
 

@@ -145,7 +145,6 @@ impl Engine {
     ) -> Result<(), FrameError> {
         self.frame.decode(bytes, Some(category))?;
         self.check_future(bytes, received_ns / 1_000_000)?;
-        self.aggregator.make_room(self.frame.trades.len());
         self.aggregator.apply(category, &mut self.frame, &mut self.verdicts, &mut self.news)
     }
 
@@ -295,7 +294,7 @@ impl Engine {
 
     /// From `at_ms` on these topics (symbols; for options base coins) are received whole.
     ///
-    /// Publishes the gaps that ended by it as `unhealed`.
+    /// Publishes the gaps that ended by it as `unhealed`, and the closed candles that turn out whole.
     pub fn cover<'a>(
         &mut self,
         category: Category,
@@ -303,11 +302,13 @@ impl Engine {
         at_ms: i64,
     ) -> Batch {
         let mut batch = Batch::default();
+        let at_ms = at_ms.clamp(0, MAX_EVENT_MS);
         for topic in topics {
-            if let Some(gap) = self.aggregator.cover(category, topic, at_ms) {
+            if let Some(gap) = self.aggregator.cover(category, topic, at_ms, &mut self.news) {
                 self.publish_gap(&mut batch, &gap, "unhealed");
             }
         }
+        self.publish_news(&mut batch);
         batch
     }
 
@@ -321,6 +322,7 @@ impl Engine {
         at_ms: i64,
     ) -> Batch {
         let mut batch = Batch::default();
+        let at_ms = at_ms.clamp(0, MAX_EVENT_MS);
         for topic in topics {
             if let Some(gap) = self.aggregator.uncover(category, topic, at_ms, &mut self.news) {
                 self.counters.gaps_total += 1;
@@ -349,7 +351,7 @@ impl Engine {
             epoch: &self.settings.epoch,
             seq: self.seq,
             stats: &self.last_stats,
-            series: self.aggregator.series(),
+            aggregator: &self.aggregator,
             trades: self.ring.iter(),
         };
         snapshot.encode(&mut self.encoder, options)

@@ -1,6 +1,7 @@
 //! The fields of one trade object, read one by one into a draft.
 
 use jiter::{Jiter, JiterError, Peek};
+use rustc_hash::FxHashMap;
 
 use crate::decimal::{Decimal, DecimalError, MAX_DIGITS, MAX_SCALE};
 use crate::error::{ErrorKind, FrameError};
@@ -103,7 +104,7 @@ impl Draft {
         &mut self,
         field: Field,
         json: &mut Jiter<'_>,
-        symbols: &mut Vec<String>,
+        symbols: &mut Symbols<'_>,
     ) -> Result<(), JiterError> {
         let peek = json.peek()?;
         let start = json.current_index();
@@ -161,14 +162,14 @@ impl Draft {
         &mut self,
         field: Field,
         text: &str,
-        symbols: &mut Vec<String>,
+        symbols: &mut Symbols<'_>,
     ) -> Result<(), (ErrorKind, String)> {
         match field {
             Field::Price => self.price = Some(parse_decimal(ErrorKind::BadPrice, text)?),
             Field::Size => self.size = Some(parse_decimal(ErrorKind::BadSize, text)?),
             Field::Side => self.taker_side = Some(parse_side(text)?),
             Field::Id => self.id = Some(parse_id(text)?),
-            _ => self.symbol = Some(intern(text, symbols)?),
+            _ => self.symbol = Some(symbols.intern(text)?),
         }
         Ok(())
     }
@@ -237,11 +238,32 @@ fn parse_id(text: &str) -> Result<TradeId, (ErrorKind, String)> {
     Ok(TradeId::from_text(text))
 }
 
-/// The index of `symbol` among the symbols of the frame.
-fn intern(symbol: &str, symbols: &mut Vec<String>) -> Result<u32, (ErrorKind, String)> {
-    if let Some(known) = symbols.iter().rposition(|known| known == symbol) {
-        return Ok(u32::try_from(known).unwrap_or(u32::MAX));
+/// The distinct symbols of a frame, found again in constant time however many there are.
+pub(crate) struct Symbols<'a> {
+    pub(crate) names: &'a mut Vec<String>,
+    pub(crate) index: &'a mut FxHashMap<String, u32>,
+}
+
+impl Symbols<'_> {
+    /// The index of `symbol` among the symbols of the frame.
+    fn intern(&mut self, symbol: &str) -> Result<u32, (ErrorKind, String)> {
+        // Nearly every frame has one symbol.
+        if let Some(last) = self.names.last().filter(|last| *last == symbol) {
+            debug_assert!(self.index.contains_key(last), "every name is in the index");
+            return Ok(u32::try_from(self.names.len() - 1).unwrap_or(u32::MAX));
+        }
+        if let Some(&known) = self.index.get(symbol) {
+            return Ok(known);
+        }
+        check_symbol(symbol)?;
+        let at = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(symbol.to_owned());
+        self.index.insert(symbol.to_owned(), at);
+        Ok(at)
     }
+}
+
+fn check_symbol(symbol: &str) -> Result<(), (ErrorKind, String)> {
     let is_odd = |character: char| character.is_control() || character.is_whitespace();
     let length = symbol.chars().count();
     if length == 0 || length > MAX_SYMBOL_CHARS || symbol.chars().any(is_odd) {
@@ -249,6 +271,5 @@ fn intern(symbol: &str, symbols: &mut Vec<String>) -> Result<u32, (ErrorKind, St
             format!("1 to {MAX_SYMBOL_CHARS} characters without white space or control characters");
         return Err((ErrorKind::BadSymbol, expected));
     }
-    symbols.push(symbol.to_owned());
-    Ok(u32::try_from(symbols.len() - 1).unwrap_or(u32::MAX))
+    Ok(())
 }

@@ -7,9 +7,10 @@
 //! Source of the fields: <https://bybit-exchange.github.io/docs/v5/websocket/public/trade>.
 
 use jiter::{Jiter, JiterError, JiterErrorType, Peek};
+use rustc_hash::FxHashMap;
 
 use crate::error::{ErrorKind, FrameError};
-use crate::fields::{Draft, Field};
+use crate::fields::{Draft, Field, Symbols};
 use crate::trade::{Category, Trade};
 
 /// The longest frame that is read. The exchange's largest (1,024 trades) has about 180 KiB.
@@ -29,6 +30,7 @@ pub struct Frame {
     pub symbols: Vec<String>,
     /// The trades, in the order of the frame.
     pub trades: Vec<Trade>,
+    symbol_index: FxHashMap<String, u32>,
 }
 
 impl Frame {
@@ -43,6 +45,7 @@ impl Frame {
         self.topic.clear();
         self.ts_ms = None;
         self.symbols.clear();
+        self.symbol_index.clear();
         self.trades.clear();
         check_bytes(bytes)?;
         let mut reader = Reader { json: Jiter::new(bytes), bytes, frame: self, faults: Vec::new() };
@@ -64,15 +67,16 @@ impl Frame {
             Some(_) => symbol == topic,
             None => symbol == topic || is_option_of(symbol),
         };
-        let Some(at) = self.symbols.iter().position(|symbol| !fits(symbol)) else {
+        if self.symbols.iter().all(|symbol| fits(symbol)) {
             return Ok(());
-        };
+        }
         // A symbol may stand there unused: in a repeated field, of which the last one counts.
-        let Some(trade) = self.trades.iter().find(|trade| trade.symbol as usize == at) else {
+        let symbol_of = |trade: &Trade| self.symbols[trade.symbol as usize].as_str();
+        let Some(trade) = self.trades.iter().find(|trade| !fits(symbol_of(trade))) else {
             return Ok(());
         };
         let dash = if category == Some(Category::Option) { "-…" } else { "" };
-        let found = (trade.byte, quoted(&self.symbols[at]));
+        let found = (trade.byte, quoted(symbol_of(trade)));
         debug_assert!(trade.byte < bytes.len(), "the trade stands in the frame");
         let expected = format!("\"{topic}{dash}\" as in the topic");
         Err(FrameError::new(
@@ -240,10 +244,12 @@ impl Reader<'_> {
             return Ok(Err(fault));
         }
         let mut draft = Draft::new(start);
+        let Frame { symbols: names, symbol_index: index, .. } = &mut *self.frame;
+        let mut symbols = Symbols { names, index };
         let mut field = self.json.known_object()?.map(Field::of);
         while let Some(known) = field {
             match known {
-                Some(known) => draft.read(known, &mut self.json, &mut self.frame.symbols)?,
+                Some(known) => draft.read(known, &mut self.json, &mut symbols)?,
                 None => self.json.next_skip()?,
             }
             field = self.json.next_key()?.map(Field::of);

@@ -20,6 +20,7 @@ pub mod batch;
 pub mod candle;
 mod coverage;
 pub mod decimal;
+mod dedupe;
 pub mod encode;
 pub mod engine;
 pub mod error;

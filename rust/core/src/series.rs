@@ -70,13 +70,18 @@ impl Series {
         self.last.map(|edge| edge.price)
     }
 
+    /// Whether an id is remembered.
+    pub(crate) fn knows(&self, id: &TradeId) -> bool {
+        self.seen.contains_key(id)
+    }
+
     /// Remembers an id; `false` where it was known already.
     pub(crate) fn remember(&mut self, id: &TradeId, start_ms: i64) -> bool {
-        if self.seen.contains_key(id) {
-            return false;
+        let is_new = !self.knows(id);
+        if is_new {
+            self.seen.insert(id.clone(), start_ms);
         }
-        self.seen.insert(id.clone(), start_ms);
-        true
+        is_new
     }
 
     /// Takes a remembered id back.
@@ -130,6 +135,10 @@ impl Series {
         is_whole: impl Fn(i64) -> bool,
         mut publish: impl FnMut(i64),
     ) {
+        // Nothing of it is closed; before the first close, `until_ms` is not even a time.
+        if from_ms >= until_ms {
+            return;
+        }
         if rules.empty == EmptyPolicy::Flat {
             self.fill(until_ms);
         }
@@ -186,17 +195,13 @@ impl Series {
         if evicted {
             let surplus = self.history.len().saturating_sub(history_candles);
             self.history.drain(..surplus);
-            self.seen.retain(|_, start_ms| *start_ms >= until_ms);
         }
-    }
-
-    /// How many ids are remembered.
-    pub(crate) fn remembered(&self) -> usize {
-        self.seen.len()
+        // Also where no window went: block trades that count in no candle have ids all the same.
+        self.seen.retain(|_, start_ms| *start_ms >= until_ms);
     }
 
     /// Start of the oldest window that is still held.
-    pub(crate) fn oldest_ms(&self) -> Option<i64> {
+    fn oldest_ms(&self) -> Option<i64> {
         self.windows.front().map(|window| window.start_ms)
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
+use crate::aggregate::Aggregator;
 use crate::batch::MessageKind;
+use crate::candle::Candle;
 use crate::encode::Encoder;
 use crate::json::{integer, raw, string};
 use crate::ring::PublishedTrade;
@@ -17,6 +19,8 @@ pub struct SnapshotOptions<'a> {
     pub types: Option<&'a [MessageKind]>,
     /// The symbols, each bare or as `category:SYMBOL`; all where `None`.
     pub symbols: Option<&'a HashSet<String>>,
+    /// Whether candles in progress follow the closed ones of each symbol.
+    pub in_progress: bool,
 }
 
 impl SnapshotOptions<'_> {
@@ -38,7 +42,7 @@ pub(crate) struct Snapshot<'a, T> {
     pub(crate) seq: u64,
     /// The last stats message; empty before the first.
     pub(crate) stats: &'a [u8],
-    pub(crate) series: &'a [Series],
+    pub(crate) aggregator: &'a Aggregator,
     pub(crate) trades: T,
 }
 
@@ -56,7 +60,7 @@ impl<'a, T: Iterator<Item = &'a PublishedTrade>> Snapshot<'a, T> {
         }
         if options.wants(MessageKind::Trade) {
             let wanted = self.trades.filter_map(|published| {
-                let series = &self.series[published.trade.symbol as usize];
+                let series = &self.aggregator.series()[published.trade.symbol as usize];
                 options.wants_symbol(series).then_some((series, published))
             });
             section(&mut out, "trades", wanted, |out, (series, published)| {
@@ -64,14 +68,19 @@ impl<'a, T: Iterator<Item = &'a PublishedTrade>> Snapshot<'a, T> {
             });
         }
         if options.wants(MessageKind::Ohlcv) {
-            let wanted = self.series.iter().filter(|series| options.wants_symbol(series));
+            let wanted = self.aggregator.series().iter();
+            let wanted = wanted.filter(|series| options.wants_symbol(series));
             let candles = wanted.flat_map(|series| {
                 let count = series.closed().count();
                 let first = count.saturating_sub(options.history.max(1));
-                series.closed().skip(first).map(move |candle| (series, candle))
+                let closed = series.closed().skip(first).cloned();
+                let open = options.in_progress.then(|| self.aggregator.open(series));
+                let open = open.into_iter().flatten();
+                let open = open.map(|candle| Candle { seq: self.seq, ..candle });
+                closed.chain(open).map(move |candle| (series, candle))
             });
             section(&mut out, "ohlcv", candles, |out, (series, candle)| {
-                encoder.candle(out, (series.category, &series.symbol), candle);
+                encoder.candle(out, (series.category, &series.symbol), &candle);
             });
         }
         out.push(b'}');

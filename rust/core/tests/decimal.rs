@@ -1,5 +1,7 @@
 //! Exact decimals: grammar, printing, order, sums and the nearest double.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on says so by panicking")]
+
 use std::cmp::Ordering;
 
 use num_bigint::BigInt;

@@ -1,5 +1,7 @@
 //! The candle contract: whatever the order, repetition and split of frames, the same candles.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on says so by panicking")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -186,18 +188,15 @@ proptest! {
         for candle in candles {
             let start_ms = candle["start"].as_i64().unwrap();
             let values = figures(candle);
-            match expected.get(&start_ms) {
-                Some(fold) => {
-                    let open = if start_ms == first_ms { fold[0] } else { values[0] };
-                    let bounds = [open, fold[1].max(open), fold[2].min(open)];
-                    prop_assert_eq!(&values[..3], &bounds[..]);
-                    prop_assert_eq!(&values[3..], &fold[3..]);
-                }
-                None => {
-                    prop_assert_eq!(&values[..4], &[values[0]; 4][..]);
-                    prop_assert_eq!(&values[4..], &[0; 4][..]);
-                    prop_assert!(candle["vwap"].is_null());
-                }
+            if let Some(fold) = expected.get(&start_ms) {
+                let open = if start_ms == first_ms { fold[0] } else { values[0] };
+                let bounds = [open, fold[1].max(open), fold[2].min(open)];
+                prop_assert_eq!(&values[..3], &bounds[..]);
+                prop_assert_eq!(&values[3..], &fold[3..]);
+            } else {
+                prop_assert_eq!(&values[..4], &[values[0]; 4][..]);
+                prop_assert_eq!(&values[4..], &[0; 4][..]);
+                prop_assert!(candle["vwap"].is_null());
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Decoding: the same trades whatever the spelling of the JSON, and a clear word on every fault.
 
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on says so by panicking")]
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tapecast_core::error::ErrorKind;
@@ -77,6 +79,15 @@ fn the_last_value_of_a_repeated_field_counts_even_after_a_bad_one() {
 }
 
 #[test]
+fn an_unused_symbol_of_a_repeated_field_hides_no_other_that_does_not_fit() {
+    let text = r#"{"topic":"publicTrade.A","data":[{"s":"B","s":"C","T":1,"S":"Buy","p":"1","v":"1","i":"1"}]}"#;
+    assert_eq!(
+        decode(text, Category::Linear).unwrap_err(),
+        r#"symbol is "C", expected "A" as in the topic (byte 33)"#
+    );
+}
+
+#[test]
 fn a_long_value_is_quoted_in_part() {
     let mut trade = linear_trade();
     trade["p"] = json!("é".repeat(90));
@@ -139,9 +150,9 @@ fn spell(object: &Map<String, Value>, spelling: &Spelling) -> String {
     let mut gap = || ["", " ", "\n", "\t \r", "  "][usize::from(*spaces.next().unwrap())];
     let string = |text: &str| {
         if spelling.escaped {
-            let escaped: String =
+            let escaped: Vec<String> =
                 text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
-            format!("\"{escaped}\"")
+            format!("\"{}\"", escaped.concat())
         } else {
             Value::from(text).to_string()
         }
@@ -171,12 +182,11 @@ proptest! {
     #[test]
     fn key_order_white_space_escapes_and_unknown_fields_change_nothing(inner in spelling(), outer in spelling()) {
         let trade = linear_trade();
-        let plain = decode(&frame_of(&[trade.clone()]), Category::Linear).unwrap();
+        let plain = decode(&frame_of(std::slice::from_ref(&trade)), Category::Linear).unwrap();
         let spelt = spell(trade.as_object().unwrap(), &inner);
         let head = json!({"topic": "publicTrade.BTCUSDT", "type": "snapshot", "ts": 1_788_488_627_048_i64});
-        let mut text = spell(head.as_object().unwrap(), &outer);
-        text.truncate(text.len() - 1);
-        text.push_str(&format!(",\"data\":[{spelt}]}}"));
+        let head = spell(head.as_object().unwrap(), &outer);
+        let text = format!("{},\"data\":[{spelt}]}}", &head[..head.len() - 1]);
         let frame = decode(&text, Category::Linear).unwrap();
         prop_assert_eq!(without_byte(&frame.trades), without_byte(&plain.trades));
         prop_assert_eq!((frame.topic, frame.ts_ms), (plain.topic, plain.ts_ms));

@@ -130,7 +130,7 @@ impl Engine {
         (version, batch.into())
     }
 
-    #[pyo3(signature = (*, history = 0, types = None, symbols = None))]
+    #[pyo3(signature = (*, history = 0, types = None, symbols = None, in_progress = false))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python set")]
     fn snapshot<'py>(
         &mut self,
@@ -138,12 +138,17 @@ impl Engine {
         history: usize,
         types: Option<Vec<String>>,
         symbols: Option<HashSet<String>>,
+        in_progress: bool,
     ) -> Result<Bound<'py, PyBytes>, CallError> {
         let kinds =
             types.map(|types| types.iter().map(|name| options::message_kind(name)).collect());
         let kinds: Option<Vec<_>> = kinds.transpose()?;
-        let options =
-            SnapshotOptions { history, types: kinds.as_deref(), symbols: symbols.as_ref() };
+        let options = SnapshotOptions {
+            history,
+            types: kinds.as_deref(),
+            symbols: symbols.as_ref(),
+            in_progress,
+        };
         Ok(PyBytes::new(py, &self.0.snapshot(&options)))
     }
 
