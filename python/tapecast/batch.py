@@ -51,8 +51,14 @@ def apply_frames(
 
     Raises:
         DecodeError: For the first refused frame, if nobody wants to be told.
+        TypeError: If a frame is no bytes.
     """
     for number, frame in enumerate(frames, start=1):
+        if type(frame) is not bytes:
+            raise TypeError(
+                f"frame {number} is of type {type(frame).__name__}, expected bytes, "
+                "such as the lines of a file opened in binary mode"
+            )
         if not frame or frame.isspace() or not is_trade_frame(frame):
             continue
         try:
@@ -78,9 +84,9 @@ def aggregate(  # noqa: PLR0913 -- keyword-only settings
     """Return the one-minute candles of recorded frames.
 
     Each trade counts once, whatever the order and however often its frame comes. The clock is the
-    greatest match time seen, so that the last minute of each symbol is still open
-    (`closed` is false). The minute in which the frames begin is `complete` only if its first trade
-    falls on its first millisecond.
+    greatest match time seen, of any symbol. Minutes that have not ended a second before it are
+    still open: neither `closed` nor `complete`. The minute in which the frames begin is `complete`
+    only if its first trade falls on its first millisecond.
 
     Args:
         frames: Raw exchange frames as UTF-8 bytes, such as the lines of an open file; blank lines
@@ -100,6 +106,7 @@ def aggregate(  # noqa: PLR0913 -- keyword-only settings
     Raises:
         DecodeError: For the first malformed frame, unless `on_bad_frame` is given; a note names its
             number, from 1.
+        TypeError: If a frame is no bytes, such as the lines of a file opened in text mode.
         ValueError: If a setting is outside its choices.
     """
     engine = batch_engine(

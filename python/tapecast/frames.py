@@ -44,7 +44,8 @@ def frame_topic(frame: bytes) -> str | None:
 def frame_ts_ms(frame: bytes) -> int | None:
     """Return when the exchange made a frame, in milliseconds; `None` where it does not say."""
     head = _head(frame)
-    return head.ts if head is not None and isinstance(head.ts, int) else None
+    # `True` is an integer in Python.
+    return head.ts if head is not None and type(head.ts) is int else None
 
 
 def _head(frame: bytes) -> _Head | None:

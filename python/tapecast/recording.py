@@ -15,6 +15,9 @@ MAX_LINE_BYTES: Final = 16 << 20
 """The longest line that is read: far beyond any frame, and far below what hurts a machine."""
 
 _CHUNK_BYTES: Final = 256 << 10
+_SLICE_BYTES: Final = 4 << 10
+"""Compressed bytes that are unpacked at a time: Zstandard can make 128 KiB of any four of them."""
+
 _MAGIC_BYTES: Final = 4
 _GZIP_WBITS: Final = 16 + zlib.MAX_WBITS
 
@@ -101,7 +104,8 @@ class Recording:
             first = file.read(_MAGIC_BYTES)
             raw = self._raw_chunks(first, file.read)
             for magic, name, decompressor in _KINDS:
-                if first.startswith(magic):
+                # A file that ends within the magic number is cut short, too.
+                if first and (first.startswith(magic) or magic.startswith(first)):
                     yield from self._decompressed(name, decompressor, raw)
                     return
             yield from raw
@@ -120,13 +124,14 @@ class Recording:
         member, begun = new(), False
         try:
             for chunk in raw:
-                data = chunk
-                while data:
-                    begun = True
-                    yield member.decompress(data)
-                    data = b""
-                    if member.eof:
-                        data, member, begun = member.unused_data, new(), False
+                for start in range(0, len(chunk), _SLICE_BYTES):
+                    data = chunk[start : start + _SLICE_BYTES]
+                    while data:
+                        begun = True
+                        yield member.decompress(data)
+                        data = b""
+                        if member.eof:
+                            data, member, begun = member.unused_data, new(), False
         except (zlib.error, zstandard.ZstdError) as error:
             raise FeedError(
                 f"{self.path}: {name} data is damaged near byte {self.read_bytes} ({error}), "

@@ -8,8 +8,6 @@ from typing import Final, Literal
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from tapecast import Engine
 from tapecast.batch import candle_messages
@@ -18,10 +16,8 @@ __all__ = ["Style", "print_candles"]
 
 Style = Literal["table", "csv", "jsonl"]
 
-_WIDE: Final = 1_000
-"""Columns that a table may have: a terminal may break its lines, but no digit is ever cut off."""
-
-_TEXTS: Final = frozenset({"category", "symbol", "time"})
+_TEXTS: Final = frozenset({"category", "symbol", "time", ""})
+"""Columns that stand on the left; numbers stand on the right."""
 
 
 def print_candles(engine: Engine, style: Style) -> None:
@@ -56,17 +52,19 @@ def _text(value: object) -> str:
 
 def _print_table(engine: Engine) -> None:
     names, rows = _rows(engine)
-    table = Table(box=None, pad_edge=False)
     columns = ["time", *(name for name in names if name not in {"start_ms", "end_ms", "closed"})]
-    for column in [*columns, ""]:
-        table.add_column(column, no_wrap=True, justify="left" if column in _TEXTS else "right")
+    table = [[*columns, ""]]
     for row in rows:
         cells = dict(zip(names, row, strict=True))
         start = datetime.fromtimestamp(int(cells["start_ms"]) / 1000, UTC)
         cells["time"] = f"{start:%Y-%m-%d %H:%M}"
         remark = "" if cells["closed"] == "true" else "in progress"
-        table.add_row(*(cells[column] for column in columns), remark)
-    if table.row_count:
-        Console(width=_WIDE, highlight=False).print(table)
-    else:
-        click.echo("no candles: the files hold no trades", err=True)
+        table.append([*(cells[column] for column in columns), remark])
+    if len(table) == 1:
+        return
+    # A terminal may break the lines, but no digit is ever cut off.
+    widths = [max(map(len, texts)) for texts in zip(*table, strict=True)]
+    shifts = [str.ljust if column in _TEXTS else str.rjust for column in [*columns, ""]]
+    for texts in table:
+        cells_of_row = zip(shifts, texts, widths, strict=True)
+        click.echo("  ".join(shift(text, width) for shift, text, width in cells_of_row).rstrip())

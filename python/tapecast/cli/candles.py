@@ -77,23 +77,25 @@ def command(  # noqa: PLR0913 -- one parameter an option
     open_rule: Literal["first_trade", "previous_close"],
     without_block_trades: bool,
 ) -> None:
-    r"""Print the one-minute candles of recorded frames, exact to the last digit.
+    """Print the one-minute candles of recorded frames, exact to the last digit.
 
-    FILES hold one raw exchange frame a line; plain, gzip or Zstandard. The last minute of a symbol
-    is still open. Frames that are refused, and trades that come too late for any candle, are
+    FILES hold one raw exchange frame a line; plain, gzip or Zstandard. The minute of the last trade
+    is still in progress. Frames that are refused, and trades that come too late for any candle, are
     reported on stderr and left out; the exit code is then 1.
 
     \b
     Examples:
       tapecast candles day.jsonl.zst
       tapecast candles --category spot --format csv a.jsonl.gz b.jsonl.gz > candles.csv
-    """
+    """  # noqa: D301 -- click wants the character itself
     engine = batch_engine(
         empty=empty, open=open_rule, include_block_trades=not without_block_trades
     )
     _read(engine, [Recording(path) for path in files], category)
     print_candles(engine, style)
     bad, late = engine.counts["bad_frames"], engine.counts["late_trades"]
+    if not engine.symbols():
+        click.echo("tapecast: no candles: no trade was read", err=True)
     if bad > _SHOWN_BAD_FRAMES:
         click.echo(f"tapecast: {bad} frames were refused in all", err=True)
     if late:
@@ -124,3 +126,4 @@ def _tracked(recording: Recording, progress: Progress) -> Iterator[bytes]:
         if number % _STEP_FRAMES == 0:
             progress.update(task, completed=recording.read_bytes)
         yield frame
+    progress.update(task, completed=recording.read_bytes)

@@ -17,8 +17,13 @@ __all__ = ["command"]
 def command(*, config: Path | None, **flags: str | None) -> None:
     """Check the settings of `serve` and print them as a TOML file, defaults included.
 
-    Every problem is a line on stderr, and the exit code is 2.
-    """
+    Every problem is a line on stderr, and the exit code is then 2.
+
+    \b
+    Examples:
+      tapecast check-config --config tapecast.toml
+      tapecast check-config --symbols 'linear:*USDT' > tapecast.toml
+    """  # noqa: D301 -- click wants the character itself
     settings = load(config, chosen(flags)).model_dump(mode="json", exclude_none=True)
     tables = {name: table for name, table in settings.items() if isinstance(table, dict)}
     plain = {name: value for name, value in settings.items() if name not in tables}
@@ -26,5 +31,6 @@ def command(*, config: Path | None, **flags: str | None) -> None:
         if heading:
             click.echo(f"\n[{heading}]")
         for name, value in table.items():
-            # TOML writes these texts, numbers, flags and arrays as JSON does.
-            click.echo(f"{name} = {json.dumps(value)}")
+            # TOML writes these numbers, flags, arrays and texts as JSON does, DEL aside.
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            click.echo(f"{name} = {text}")

@@ -22,15 +22,16 @@ __all__ = ["command"]
 def command(
     *, config: Path | None, rate: float, seed: int, sim_port: int, **flags: str | None
 ) -> None:
-    r"""Run the daemon against an exchange that never was, in one process, over real sockets.
+    """Run the daemon against an exchange that never was, in one process, over real sockets.
 
-    Takes every setting of `serve`; the exchange's URLs are the simulated one's.
+    Takes every setting of `serve`; the exchange's URLs are the simulated one's, and all that it
+    lists is wanted unless --symbols is given.
 
     \b
     Then, in another terminal:
       npx wscat -c ws://127.0.0.1:8848/ws/status
       > {"action":"subscribe","topic":"status"}
-    """
+    """  # noqa: D301 -- click wants the character itself
     sim = SimSettings(port=sim_port, rate=rate, seed=seed)
     sim.instruments()
     run_until_signal(lambda stop: run_demo(stop, sim=sim, flags=chosen(flags), config=config))

@@ -59,8 +59,8 @@ def _say(lines: tuple[str, ...] | list[str]) -> None:
 
 def _words(error: OSError | FeedError) -> str:
     if isinstance(error, OSError) and error.strerror:
-        reason = error.strerror
-        return f"{error.filename}: {reason.lower()}" if error.filename else reason
+        reason = error.strerror[:1].lower() + error.strerror[1:]
+        return f"{error.filename}: {reason}" if error.filename else reason
     return str(error)
 
 

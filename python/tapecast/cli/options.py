@@ -33,8 +33,9 @@ def setting_options(command: _Command) -> _Command:
     for path, field in reversed(list(leaves())):
         default = field.get_default()
         shown = ",".join(default) if isinstance(default, tuple) else default
+        shown = str(shown).lower() if isinstance(shown, bool) else shown
         about = f"{field.description}: {expected_of(field)}"
-        default_text = "" if shown is None else f" [default: {str(shown).lower()}]"
+        default_text = "" if shown is None else f" [default: {shown}]"
         option = click.option(flag_of(path), metavar="VALUE", help=f"{about}.{default_text}")
         command = option(command)
     return command

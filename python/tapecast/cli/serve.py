@@ -81,7 +81,7 @@ def command(
     wait_clients: int,
     **flags: str | None,
 ) -> None:
-    r"""Run the daemon: the exchange on one side, ws://HOST:PORT/ws/status on the other.
+    """Run the daemon: the exchange on one side, ws://HOST:PORT/ws/status on the other.
 
     Settings come from a TOML file, TAPECAST_… variables and flags, the later before the earlier.
     Candles and statistics are printed on stdout, logs on stderr. SIGINT and SIGTERM end it.
@@ -92,7 +92,7 @@ def command(
       tapecast serve --symbols 'linear:*USDT,spot:BTC*' --port 9000
       tapecast serve --config tapecast.toml
       tapecast serve --replay day.jsonl.zst --speed 10
-    """
+    """  # noqa: D301 -- click wants the character itself
     settings = load(config, chosen(flags))
     recorded = None
     if replay:

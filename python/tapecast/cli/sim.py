@@ -22,7 +22,7 @@ __all__ = ["command"]
     "--symbols", metavar="LIST", help="What is listed: CATEGORY:GLOB, separated by commas."
 )
 def command(*, host: str, port: int, rate: float, seed: int, symbols: str | None) -> None:
-    r"""Run an exchange that never was: Bybit's public WebSocket and REST interfaces on one port.
+    """Run an exchange that never was: Bybit's public WebSocket and REST interfaces on one port.
 
     Its ledger of every trade is at /sim/ledger, as JSON lines.
 
@@ -31,7 +31,7 @@ def command(*, host: str, port: int, rate: float, seed: int, symbols: str | None
       tapecast sim --rate 500
       tapecast serve --bybit-ws-url ws://127.0.0.1:8850/v5/public \\
                      --bybit-rest-url http://127.0.0.1:8850 --symbols 'linear:*USDT'
-    """
+    """  # noqa: D301 -- click wants the character itself
     chosen = None if symbols is None else tuple(symbols.split(","))
     settings = SimSettings(host=host, port=port, rate=rate, seed=seed, symbols=chosen)
     settings.instruments()

@@ -2,6 +2,8 @@
 
 import logging
 import re
+import textwrap
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +15,9 @@ from tapecast.telemetry.writer import LineWriter
 
 __all__ = ["JsonFormatter", "TextFormatter", "logging_to"]
 
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, ends a line somewhere, or turns the direction of writing."""
+
 _MAX_MESSAGE_CHARS: Final = 8192
 
 
@@ -31,19 +35,23 @@ def _message_of(record: logging.LogRecord) -> str:
 
 
 def _visible(text: str) -> str:
-    """Return text whose control characters cannot move a terminal's cursor or forge a line."""
+    """Return text with its control characters as escapes, tabs and newlines aside."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-11-24T15:02:40.123Z warning tapecast.bybit.client: message`, and a traceback below."""
+    """`2026-11-24T15:02:40.123Z warning tapecast.bybit.client: message`, on one line.
+
+    A traceback stands indented below: no line of it looks like a record.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of one record."""
         head = f"{_time_of(record)} {record.levelname.lower()} {record.name}: "
         text = head + _visible(_message_of(record).replace("\n", "\\n"))
         if record.exc_info:
-            text += "\n" + _visible(self.formatException(record.exc_info))
+            below = _visible(self.formatException(record.exc_info))
+            text += "\n" + textwrap.indent(below, "  ", lambda _: True)
         return text
 
 
@@ -60,11 +68,17 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(fields).decode()
+        # Names of files may hold surrogates, which JSON as UTF-8 cannot.
+        sound = {name: text.encode(errors="replace").decode() for name, text in fields.items()}
+        return msgspec.json.encode(sound).decode()
 
 
 class _Handler(logging.Handler):
-    """Hands formatted records to a function; formatting happens in the thread that logs."""
+    """Hands formatted records to a function; formatting happens in the thread that logs.
+
+    Of a record that cannot be formatted it tells where it was made and why. The standard library
+    would print that to stderr itself, and wait for whoever reads there.
+    """
 
     def __init__(self, put: Callable[[str], None]) -> None:
         super().__init__()
@@ -72,9 +86,18 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._put(self.format(record))
-        except Exception:  # noqa: BLE001 -- a log line that cannot be formatted must not hurt its author
-            self.handleError(record)
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 -- a bad record must not hurt its author
+            line = self.format(_substitute(record, error))
+        self._put(line)
+
+
+def _substitute(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    where = f"{record.filename}:{record.lineno}"
+    reason = "".join(traceback.format_exception_only(error)).strip()
+    text = f"record of {where} cannot be formatted: {reason}"
+    fields = {**record.__dict__, "msg": text, "args": None, "exc_info": None}
+    return logging.makeLogRecord(fields)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Lines to a pipe, file or terminal by a thread of their own, so that nobody ever waits for it."""
 
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -16,8 +17,9 @@ _WRITE_LINES: Final = 512
 class LineWriter:
     """Writes queued lines in order; what does not fit the queue is dropped and counted.
 
-    It writes to the descriptor itself: a thread that is stuck in a blocked pipe must not hold a
-    lock that the interpreter needs to end.
+    So is what comes once it is closing, or once the descriptor has failed. It writes to the
+    descriptor itself: a thread that is stuck in a blocked pipe must not hold a lock that the
+    interpreter needs to end.
 
     Args:
         descriptor: Where to write, such as 1 for stdout.
@@ -51,7 +53,7 @@ class LineWriter:
     def put(self, line: str) -> None:
         """Queue one line, without its end; callable from any thread, and never waits."""
         with self._changed:
-            if len(self._lines) >= self._max_lines:
+            if self._closing or len(self._lines) >= self._max_lines:
                 self.dropped_total += 1
                 return
             self._lines.append(line)
@@ -73,13 +75,22 @@ class LineWriter:
             data = "".join(f"{line}\n" for line in lines).encode(errors="replace")
             try:
                 while data:
-                    data = data[self._write(self._descriptor, data) :]
+                    data = data[self._write_some(data) :]
             except OSError as error:
                 # A reader that has gone does not come back on this descriptor.
                 self._fail(error, len(lines))
                 return
             self._worker.beat(len(lines))
         self._worker.stopped()
+
+    def _write_some(self, data: bytes) -> int:
+        """Write and return how many bytes were taken."""
+        try:
+            return self._write(self._descriptor, data)
+        except BlockingIOError:
+            # Whoever shares the terminal or pipe has made it non-blocking; it is full, not gone.
+            select.select([], [self._descriptor], [])
+            return 0
 
     def _next(self) -> list[str]:
         """Wait for lines and take some; none once everything is written and it is closing."""

@@ -1,0 +1,81 @@
+"""`tapecast sim` and `tapecast demo`: where they are, how they end, and what they refuse."""
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.e2e.process import tapecast
+
+from .commands import invoke, run
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_simulated_exchange_says_where_it_is_and_ends_with_0(
+    number: signal.Signals,
+) -> None:
+    async with tapecast("sim", "--port", "0", "--rate", "500") as sim:
+        url = (await sim.logged(r"^ledger    (http://127\.0\.0\.1:\d+/sim/ledger)$"))[1]
+        port = url.split(":")[2].split("/")[0]
+        assert sim.stderr == [
+            f"WebSocket ws://127.0.0.1:{port}/v5/public/CATEGORY",
+            f"REST      http://127.0.0.1:{port}/v5/market/…",
+            f"ledger    http://127.0.0.1:{port}/sim/ledger",
+        ]
+        assert await sim.end(number) == 0
+    assert (sim.stdout, len(sim.stderr)) == ([], 3)
+
+
+BIND = "error while attempting to bind on address"
+RATE = "expected trades per second, 0 or more"
+GLOB = "matches nothing, expected `category:glob` of a simulated symbol"
+
+
+@pytest.mark.parametrize("command", ["sim", "demo"])
+@pytest.mark.parametrize(("rate", "shown"), [("-1", "-1.0"), ("nan", "nan"), ("inf", "inf")])
+def test_a_rate_that_is_none_is_told_and_nothing_starts(
+    command: str, rate: str, shown: str
+) -> None:
+    result = invoke(command, f"--rate={rate}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"tapecast: rate: {shown}, {RATE}\n"
+
+
+def test_every_problem_of_the_simulated_exchange_is_a_line() -> None:
+    result = invoke(
+        "sim", "--port", "70000", "--rate=-1", "--symbols", "linear:NOPE,BTCUSDT,spot:X*"
+    )
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert sorted(result.stderr.splitlines()) == [
+        "tapecast: port: 70000, expected 0 to 65535",
+        f"tapecast: rate: -1.0, {RATE}",
+        f'tapecast: symbols: "linear:NOPE" {GLOB}',
+    ]
+
+
+def test_a_rate_that_is_no_number_is_a_misuse() -> None:
+    result = invoke("demo", "--rate", "many")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1] == (
+        "Error: Invalid value for '--rate': 'many' is not a valid float."
+    )
+
+
+async def test_a_port_in_use_is_one_line() -> None:
+    async with tapecast("sim", "--port", "0") as first:
+        port = (await first.logged(r"^WebSocket ws://127\.0\.0\.1:(\d+)/"))[1]
+        second = await asyncio.to_thread(run, "sim", "--port", port)
+        assert (second.returncode, second.stdout, second.stderr) == (
+            1,
+            "",
+            f"tapecast: {BIND} ('127.0.0.1', {port}): address already in use\n",
+        )
+        assert await first.end() == 0
+
+
+async def test_the_demo_runs_both_in_one_process_and_ends_with_0() -> None:
+    async with tapecast("demo", "--port", "0", "--rate", "500") as demo:
+        await demo.url()
+        await demo.printed(r"Z stats frames [1-9]\d* ")
+        assert await demo.end(signal.SIGINT) == 0
+    assert demo.stderr[-1].endswith("info tapecast.daemon.app: stopped")
