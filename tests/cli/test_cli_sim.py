@@ -26,7 +26,6 @@ async def test_the_simulated_exchange_says_where_it_is_and_ends_with_0(
     assert (sim.stdout, len(sim.stderr)) == ([], 3)
 
 
-BIND = "error while attempting to bind on address"
 RATE = "expected trades per second, 0 or more"
 GLOB = "matches nothing, expected `category:glob` of a simulated symbol"
 
@@ -53,6 +52,14 @@ def test_every_problem_of_the_simulated_exchange_is_a_line() -> None:
     ]
 
 
+def test_problems_of_both_sides_of_the_demo_are_told_at_once() -> None:
+    result = invoke("demo", "--rate=-1", "--port", "x", "--symbols", "moon:X")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert [line.split()[1] for line in result.stderr.splitlines()] == [
+        *("rate:", "port:", "symbols:"),
+    ]
+
+
 def test_a_rate_that_is_no_number_is_a_misuse() -> None:
     result = invoke("demo", "--rate", "many")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -68,7 +75,7 @@ async def test_a_port_in_use_is_one_line() -> None:
         assert (second.returncode, second.stdout, second.stderr) == (
             1,
             "",
-            f"tapecast: {BIND} ('127.0.0.1', {port}): address already in use\n",
+            f"tapecast: cannot listen on 127.0.0.1:{port}: address already in use\n",
         )
         assert await first.end() == 0
 

@@ -69,6 +69,13 @@ async def test_a_damaged_recording_ends_the_replay_with_its_error(tmp_path: Path
         await replay_of(path, clock, Engine(), None).run()
 
 
+async def test_a_missing_recording_is_told_before_anything_listens(tmp_path: Path) -> None:
+    settings = ReplaySettings(recordings=(Recording(tmp_path / "none.jsonl"),))
+    with pytest.raises(FileNotFoundError):
+        async with running(replay=settings):
+            pytest.fail("it runs")
+
+
 async def test_a_client_that_was_waited_for_sees_the_whole_recording_and_then_the_end(
     tmp_path: Path,
 ) -> None:

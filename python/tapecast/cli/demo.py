@@ -33,5 +33,4 @@ def command(
       > {"action":"subscribe","topic":"status"}
     """  # noqa: D301 -- click wants the character itself
     sim = SimSettings(port=sim_port, rate=rate, seed=seed)
-    sim.instruments()
     run_until_signal(lambda stop: run_demo(stop, sim=sim, flags=chosen(flags), config=config))

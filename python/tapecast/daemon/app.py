@@ -29,6 +29,9 @@ _WRITERS_CLOSE_S: Final = 0.5
 class Source(Protocol):
     """Where frames come from."""
 
+    def check(self) -> None:
+        """Raise OSError if there is nothing to be had, before anything is begun."""
+
     async def run(self) -> None:
         """Feed frames until there are no more, or until cancelled."""
 
@@ -121,6 +124,7 @@ class Daemon:
             OSError: If the address cannot be listened on, or a recording cannot be read.
             FeedError: If a recording is damaged.
         """
+        self._source.check()
         async with self.listener:
             on_ready(self.listener.port)
             workers = [

@@ -1,10 +1,12 @@
 """The daemon against the simulated exchange, both in one process, over real sockets."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
-from tapecast.config import load
+from tapecast.config import Settings, load
 from tapecast.daemon.app import run
+from tapecast.errors import ConfigError
 from tapecast.sim import SimExchange, SimSettings
 
 __all__ = ["DEMO_SYMBOLS", "run_demo"]
@@ -31,8 +33,7 @@ async def run_demo(
         ConfigError: Every problem of the settings.
         OSError: If an address cannot be listened on.
     """
-    # Problems of the settings are named before anything listens.
-    load(config, flags)
+    _check(sim, lambda: load(config, flags))
     async with SimExchange(sim) as exchange:
         settings = load(
             config,
@@ -44,3 +45,15 @@ async def run_demo(
             },
         )
         await run(settings, stop=stop)
+
+
+def _check(sim: SimSettings, read: Callable[[], Settings]) -> None:
+    """Raise every problem of both sides, before anything listens."""
+    problems: list[str] = []
+    for check in (sim.instruments, read):
+        try:
+            check()
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*problems)

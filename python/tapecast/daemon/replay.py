@@ -75,6 +75,11 @@ class Replay:
         self._first_ts_ms: int | None = None
         self._started_s = 0.0
 
+    def check(self) -> None:
+        """Raise OSError if a file cannot be opened."""
+        for recording in self._settings.recordings:
+            recording.path.open("rb").close()
+
     def counts(self) -> dict[str, int]:
         """Return the totals that a live source has; a replay loses nothing."""
         return {"reconnects": 0, "unknown_frames": 0}

@@ -7,6 +7,7 @@ clock; in manual mode nothing moves until a test says so.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -149,8 +150,16 @@ class SimExchange:
         app.add_routes(self._routes)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
+        host, port = self._settings.host, self._settings.port
         try:
-            await web.TCPSite(runner, self._settings.host, self._settings.port).start()
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            # Name resolution has numbers of its own, below zero on Linux.
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+            text = f"cannot listen on {host}:{port}: {reason.lower()}"
+            raise OSError(error.errno, text) from error
         except BaseException:
             await runner.cleanup()
             raise
