@@ -56,10 +56,8 @@ def test_a_speed_that_is_none_is_a_misuse(speed: str) -> None:
 def test_a_missing_recording_ends_it_with_one_line_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "none.jsonl"
     result = run("serve", "--port", "0", "--replay", path)
-    listening, said = result.stderr.splitlines()
-    assert (result.returncode, said) == (1, f"tapecast: {path}: no such file or directory")
-    assert re.fullmatch(
-        r"\S+Z info tapecast\.daemon\.app: listening on ws://127\.0\.0\.1:\d+/ws/status", listening
+    assert (result.returncode, result.stderr) == (
+        *(1, f"tapecast: {path}: no such file or directory\n"),
     )
 
 
