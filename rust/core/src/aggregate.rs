@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::candle::{Candle, WINDOW_MS, Window, window_start};
+use crate::candle::{Candle, Fold, WINDOW_MS, window_start};
 use crate::coverage::Coverage;
 use crate::dedupe::Remembered;
 use crate::error::{ErrorKind, FrameError};
@@ -64,9 +64,17 @@ pub(crate) struct Aggregator {
     max_event_ms: Option<i64>,
     remembered: Remembered,
     version: u64,
-    staged: Vec<(u32, Window)>,
+    staged: Vec<Staged>,
     /// Where the window of a symbol and start stands in `staged`.
     staged_at: FxHashMap<(u32, i64), usize>,
+}
+
+/// What a window will hold once its frame is applied.
+#[derive(Debug)]
+struct Staged {
+    series: u32,
+    start_ms: i64,
+    fold: Fold,
 }
 
 /// What must be given up for the ids of a frame.
@@ -266,7 +274,7 @@ impl Aggregator {
         verdict == Verdict::Fresh && (self.settings.include_block_trades || !trade.is_block)
     }
 
-    /// Adds the fresh trades to copies of their windows, so that a fault leaves no trace.
+    /// Adds the fresh trades to copies of what their windows hold, so that a fault leaves no trace.
     fn stage(&mut self, frame: &Frame, verdicts: &[Verdict]) -> Result<(), FrameError> {
         self.staged.clear();
         self.staged_at.clear();
@@ -275,14 +283,36 @@ impl Aggregator {
                 continue;
             }
             let start_ms = window_start(trade.event_ms);
-            let at = *self.staged_at.entry((trade.symbol, start_ms)).or_insert_with(|| {
-                let window = self.series[trade.symbol as usize].stage(start_ms);
-                self.staged.push((trade.symbol, window));
-                self.staged.len() - 1
-            });
-            self.staged[at].1.add(trade).ok_or_else(|| overflow(trade))?;
+            let added = match self.staged_for(trade.symbol, start_ms) {
+                Some(staged) => staged.fold.add(trade),
+                None => self.stage_first(trade, start_ms),
+            };
+            added.ok_or_else(|| overflow(trade))?;
         }
         Ok(())
+    }
+
+    /// What was staged of a window already; mostly the last one.
+    fn staged_for(&mut self, series: u32, start_ms: i64) -> Option<&mut Staged> {
+        let at = match self.staged.last() {
+            Some(last) if last.series == series && last.start_ms == start_ms => {
+                self.staged.len() - 1
+            }
+            _ => *self.staged_at.get(&(series, start_ms))?,
+        };
+        self.staged.get_mut(at)
+    }
+
+    /// Stages a window with one more trade; `None` where a sum would not fit.
+    fn stage_first(&mut self, trade: &Trade, start_ms: i64) -> Option<()> {
+        let series = trade.symbol;
+        let fold = match self.series[series as usize].fold(start_ms) {
+            Some(mut fold) => fold.add(trade).map(|()| fold)?,
+            None => Fold::of(trade),
+        };
+        self.staged_at.insert((series, start_ms), self.staged.len());
+        self.staged.push(Staged { series, start_ms, fold });
+        Some(())
     }
 
     fn take_back(
@@ -315,9 +345,8 @@ impl Aggregator {
     ) {
         self.version += 1;
         let mut revised: Vec<News> = Vec::new();
-        for (series, window) in self.staged.drain(..) {
-            let start_ms = window.start_ms;
-            self.series[series as usize].commit(window);
+        for Staged { series, start_ms, fold } in self.staged.drain(..) {
+            self.series[series as usize].set_fold(start_ms, fold);
             self.series[series as usize].version = self.version;
             if start_ms < self.closed_until_ms {
                 revised.push(News { start_ms, series });

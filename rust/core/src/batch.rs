@@ -81,6 +81,12 @@ impl Batch {
         &self.buffer[message.payload.clone()]
     }
 
+    /// Makes room for `count` messages of about `bytes` each.
+    pub(crate) fn reserve(&mut self, count: usize, bytes: usize) {
+        self.messages.reserve(count);
+        self.buffer.reserve(count * bytes);
+    }
+
     /// Adds the message that `write` appends to the buffer; it returns the console line, if any.
     pub(crate) fn add(&mut self, about: About, write: impl FnOnce(&mut Vec<u8>) -> Option<String>) {
         let start = self.buffer.len();

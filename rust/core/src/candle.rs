@@ -82,7 +82,7 @@ impl Edge {
 
 /// The exact fold of a window's trades, the same for every order of their arrival.
 #[derive(Debug, Clone)]
-struct Fold {
+pub(crate) struct Fold {
     first: Edge,
     last: Edge,
     high: Decimal,
@@ -94,7 +94,7 @@ struct Fold {
 }
 
 impl Fold {
-    fn of(trade: &Trade) -> Self {
+    pub(crate) fn of(trade: &Trade) -> Self {
         let edge = Edge::of(trade);
         let volume = Sum::from(trade.size);
         Self {
@@ -110,7 +110,7 @@ impl Fold {
     }
 
     /// Adds one trade; `None`, with this fold spoilt, where a sum would not fit.
-    fn add(&mut self, trade: &Trade) -> Option<()> {
+    pub(crate) fn add(&mut self, trade: &Trade) -> Option<()> {
         let edge = Edge::of(trade);
         self.first = self.first.min(edge);
         self.last = self.last.max(edge);
@@ -132,7 +132,7 @@ impl Fold {
 pub(crate) struct Window {
     pub(crate) start_ms: i64,
     /// `None` while nothing was traded in it.
-    fold: Option<Fold>,
+    pub(crate) fold: Option<Fold>,
     /// What was last published of it.
     pub(crate) published: Option<Candle>,
 }
@@ -140,15 +140,6 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn new(start_ms: i64) -> Self {
         Self { start_ms, fold: None, published: None }
-    }
-
-    /// Adds one trade; `None`, with this window spoilt, where a sum would not fit.
-    pub(crate) fn add(&mut self, trade: &Trade) -> Option<()> {
-        if let Some(fold) = &mut self.fold {
-            return fold.add(trade);
-        }
-        self.fold = Some(Fold::of(trade));
-        Some(())
     }
 
     /// The last price, where anything was traded.

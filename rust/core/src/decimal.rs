@@ -64,6 +64,12 @@ impl Decimal {
         digits.finish(fraction.len(), exponent)
     }
 
+    /// `digits / 10^scale`, the digits without trailing zeros after the point; `None` for zero.
+    pub(crate) fn from_digits(digits: u64, scale: usize) -> Option<Self> {
+        let scale = u8::try_from(scale).ok()?;
+        (digits != 0).then_some(Self { mantissa: digits, scale })
+    }
+
     /// The digits as an integer.
     #[must_use]
     pub fn mantissa(self) -> u64 {
@@ -87,7 +93,7 @@ impl Decimal {
 
     /// Appends the decimal text: no exponent, no trailing zeros.
     pub fn write(self, out: &mut Vec<u8>) {
-        Sum::from(self).write(out);
+        write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale);
     }
 
     /// The double nearest to the exact value.
@@ -229,21 +235,7 @@ impl Sum {
     /// Appends the decimal text: every digit, no exponent, no trailing zeros.
     pub fn write(self, out: &mut Vec<u8>) {
         let Self { mantissa, scale } = self.stripped();
-        let mut buffer = itoa::Buffer::new();
-        let digits = buffer.format(mantissa).as_bytes();
-        let scale = usize::from(scale);
-        if scale == 0 {
-            out.extend_from_slice(digits);
-        } else if digits.len() > scale {
-            let (whole, fraction) = digits.split_at(digits.len() - scale);
-            out.extend_from_slice(whole);
-            out.push(b'.');
-            out.extend_from_slice(fraction);
-        } else {
-            out.extend_from_slice(b"0.");
-            out.resize(out.len() + scale - digits.len(), b'0');
-            out.extend_from_slice(digits);
-        }
+        write_scaled(out, itoa::Buffer::new().format(mantissa), scale);
     }
 
     /// The double nearest to the exact value.
@@ -266,6 +258,23 @@ impl Eq for Sum {}
 impl From<Decimal> for Sum {
     fn from(value: Decimal) -> Self {
         Self { mantissa: u128::from(value.mantissa), scale: value.scale }
+    }
+}
+
+/// Appends `digits / 10^scale`.
+fn write_scaled(out: &mut Vec<u8>, digits: &str, scale: u8) {
+    let (digits, scale) = (digits.as_bytes(), usize::from(scale));
+    if scale == 0 {
+        out.extend_from_slice(digits);
+    } else if digits.len() > scale {
+        let (whole, fraction) = digits.split_at(digits.len() - scale);
+        out.extend_from_slice(whole);
+        out.push(b'.');
+        out.extend_from_slice(fraction);
+    } else {
+        out.extend_from_slice(b"0.");
+        out.resize(out.len() + scale - digits.len(), b'0');
+        out.extend_from_slice(digits);
     }
 }
 

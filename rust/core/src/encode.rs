@@ -82,13 +82,21 @@ impl Encoder {
         instrument(out, of);
         key(out, "side");
         string(out, trade.taker_side.name());
-        sum(out, "price", trade.price.into());
-        sum(out, "volume", trade.size.into());
+        key(out, "price");
+        trade.price.write(out);
+        key(out, "volume");
+        trade.size.write(out);
         key(out, "timestamp");
         integer(out, trade.event_ms);
         self.time(out, "timestamp_iso", trade.event_ms);
         key(out, "trade_id");
-        string(out, &trade.id.to_string());
+        if trade.id.is_text() {
+            string(out, &trade.id.to_string());
+        } else {
+            out.push(b'"');
+            trade.id.write(out);
+            out.push(b'"');
+        }
         raw(out, ",\"message_counts\":{\"trade_messages\":");
         integer(out, published.trades_total);
         raw(out, "}}");

@@ -168,6 +168,9 @@ impl Engine {
     }
 
     fn publish_trades(&mut self, batch: &mut Batch) {
+        /// Bytes of an ordinary trade message, so that a batch's buffer is allocated once.
+        const TRADE_BYTES: usize = 352;
+        batch.reserve(self.frame.trades.len(), TRADE_BYTES);
         let trades = self.frame.trades.drain(..).zip(&self.verdicts);
         for (trade, verdict) in trades {
             match verdict {

@@ -12,6 +12,16 @@ pub(crate) fn raw(out: &mut Vec<u8>, text: &str) {
 /// Appends a JSON string.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
+    let needs_escape = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.bytes().any(needs_escape) {
+        escaped(out, text);
+    } else {
+        raw(out, text);
+    }
+    out.push(b'"');
+}
+
+fn escaped(out: &mut Vec<u8>, text: &str) {
     for character in text.chars() {
         match character {
             '"' => raw(out, "\\\""),
@@ -23,7 +33,6 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
             other => raw(out, other.encode_utf8(&mut [0; 4])),
         }
     }
-    out.push(b'"');
 }
 
 /// Appends a whole number.

@@ -31,5 +31,7 @@ pub mod rate;
 pub mod ring;
 pub mod series;
 pub mod settings;
+mod shapes;
 pub mod snapshot;
+mod swar;
 pub mod trade;

@@ -1,11 +1,12 @@
 //! One symbol: its windows, seen trade ids, last price and finished candles.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::candle::{Candle, Edge, WINDOW_MS, Window};
+use crate::candle::{Candle, Edge, Fold, WINDOW_MS, Window};
 use crate::decimal::Decimal;
 use crate::settings::{EmptyPolicy, OpenRule};
 use crate::trade::{Category, Trade, TradeId};
@@ -77,11 +78,13 @@ impl Series {
 
     /// Remembers an id; `false` where it was known already.
     pub(crate) fn remember(&mut self, id: &TradeId, start_ms: i64) -> bool {
-        let is_new = !self.knows(id);
-        if is_new {
-            self.seen.insert(id.clone(), start_ms);
+        match self.seen.entry(id.clone()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(start_ms);
+                true
+            }
         }
-        is_new
     }
 
     /// Takes a remembered id back.
@@ -89,20 +92,27 @@ impl Series {
         self.seen.remove(id);
     }
 
-    /// A copy of the window that starts at `start_ms`, or a new one.
-    pub(crate) fn stage(&self, start_ms: i64) -> Window {
-        match self.find(start_ms) {
-            Ok(at) => self.windows[at].clone(),
-            Err(_) => Window::new(start_ms),
-        }
+    /// A copy of what was traded in the window that starts at `start_ms`.
+    pub(crate) fn fold(&self, start_ms: i64) -> Option<Fold> {
+        let at = self.find(start_ms).ok()?;
+        self.windows[at].fold.clone()
     }
 
-    /// Puts a window back that [`Self::stage`] gave out.
-    pub(crate) fn commit(&mut self, window: Window) {
-        match self.find(window.start_ms) {
-            Ok(at) => self.windows[at] = window,
-            Err(at) => self.windows.insert(at, window),
-        }
+    /// Replaces what was traded in the window that starts at `start_ms`.
+    pub(crate) fn set_fold(&mut self, start_ms: i64, fold: Fold) {
+        self.window(start_ms).fold = Some(fold);
+    }
+
+    /// The window that starts at `start_ms`, made if there is none.
+    fn window(&mut self, start_ms: i64) -> &mut Window {
+        let at = match self.find(start_ms) {
+            Ok(at) => at,
+            Err(at) => {
+                self.windows.insert(at, Window::new(start_ms));
+                at
+            }
+        };
+        &mut self.windows[at]
     }
 
     /// Keeps the last price.
@@ -172,7 +182,7 @@ impl Series {
             next_ms = start_ms + WINDOW_MS;
         }
         for start_ms in missing {
-            self.commit(Window::new(start_ms));
+            self.window(start_ms);
         }
     }
 

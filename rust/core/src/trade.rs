@@ -105,6 +105,22 @@ impl TradeId {
         }
     }
 
+    /// Appends the exchange's text; see [`Self`].
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Uuid(high, low) => out.extend_from_slice(&uuid_text(*high, *low)),
+            Self::Number(number) => {
+                out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+            }
+            Self::Text(text) => out.extend_from_slice(text.as_bytes()),
+        }
+    }
+
+    /// Whether its text may hold characters that JSON escapes.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Text(_))
+    }
+
     /// A number that orders ids which tie in time, sequence and position; it depends on the id
     /// alone, so that any order of arrival gives the same candle.
     #[must_use]
@@ -122,19 +138,30 @@ impl TradeId {
 impl fmt::Display for TradeId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uuid(high, low) => write!(
-                formatter,
-                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-                high >> 32,
-                high >> 16 & 0xffff,
-                high & 0xffff,
-                low >> 48,
-                low & 0xffff_ffff_ffff,
-            ),
+            Self::Uuid(high, low) => {
+                formatter.write_str(&String::from_utf8_lossy(&uuid_text(*high, *low)))
+            }
             Self::Number(number) => write!(formatter, "{number}"),
             Self::Text(text) => formatter.write_str(text),
         }
     }
+}
+
+/// The lower-case hyphenated text of a UUID.
+fn uuid_text(high: u64, low: u64) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let halves = [high.to_be_bytes(), low.to_be_bytes()];
+    let mut text = [b'-'; 36];
+    let mut at = 0;
+    for byte in halves.as_flattened() {
+        if matches!(at, 8 | 13 | 18 | 23) {
+            at += 1;
+        }
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 0x0f)];
+        at += 2;
+    }
+    text
 }
 
 fn parse_uuid(text: &[u8]) -> Option<(u64, u64)> {
