@@ -59,12 +59,18 @@ class RefTrade:
         return self.event_ms // MINUTE_MS * MINUTE_MS
 
     @property
-    def order(self) -> tuple[int, int, int, int, str]:
-        """The exchange's order; frames from before 2025-08 have no sequence, and may tie to the id.
+    def order(self) -> tuple[int, int, int, int, bool, Decimal]:
+        """The exchange's order; trades of several frames may tie in the first three.
 
-        Numbers compare as such by their length and then their digits, UUIDs by their digits.
+        Then the number counts, where the id is one, and then the price: it rises while a taker
+        buys, and falls while one sells.
         """
-        return (self.event_ms, self.seq, self.position, len(self.trade_id), self.trade_id)
+        is_number = self.trade_id.isascii() and self.trade_id.isdigit()
+        number = int(self.trade_id) if is_number and self.trade_id[0] != "0" else 0
+        number = number if number < 2**64 else 0
+        sells = self.side == "Sell"
+        price = self.price.copy_negate() if sells else self.price
+        return (self.event_ms, self.seq, self.position, number, sells, price)
 
 
 @dataclass(frozen=True)

@@ -327,3 +327,19 @@ def test_frames_are_not_kept() -> None:
         tracemalloc.stop()
     assert candles["trades"].tolist() == [500]
     assert peak_bytes < 5 << 20
+
+
+def test_the_minute_of_a_refused_frame_is_not_complete() -> None:
+    minutes = [frame(number * MINUTE_MS, "100") for number in range(5)]
+    bad = frame(2 * MINUTE_MS + 30_000, "-1")
+    refused: list[DecodeError] = []
+    candles = aggregate([*minutes[:3], bad, *minutes[3:]], on_bad_frame=refused.append)
+    assert len(refused) == 1
+    assert candles["complete"][:3].tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("bad", [b"no JSON", BAD])
+def test_a_refused_frame_without_a_time_of_its_own_is_of_the_newest_minute(bad: bytes) -> None:
+    minutes = [frame(number * MINUTE_MS, "100") for number in range(5)]
+    candles = aggregate([*minutes[:3], bad, *minutes[3:]], on_bad_frame=lambda _: None)
+    assert candles["complete"][:3].tolist() == [True, False, False]

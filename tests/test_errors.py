@@ -14,7 +14,6 @@ from tapecast.errors import (
     FeedForbidden,
     FeedStale,
     SlowConsumerError,
-    SubscriptionRejected,
     TapecastError,
 )
 
@@ -33,10 +32,6 @@ SAMPLES: list[tuple[TapecastError, str]] = [
     (
         FeedForbidden("GET /v5/market/time", 403),
         "GET /v5/market/time was answered HTTP 403, expected 200",
-    ),
-    (
-        SubscriptionRejected("publicTrade.NOPEUSDT", "Invalid symbol"),
-        'subscription to "publicTrade.NOPEUSDT" was refused: Invalid symbol',
     ),
     (
         FeedStale("linear-1", 31.04, 30),
@@ -74,7 +69,6 @@ def test_the_tree_is_the_documented_one() -> None:
         "DecodeError": (TapecastError, ValueError),
         "FeedError": (TapecastError,),
         "FeedForbidden": (FeedError,),
-        "SubscriptionRejected": (FeedError,),
         "FeedStale": (FeedError, TimeoutError),
         "CommandError": (TapecastError,),
         "SlowConsumerError": (TapecastError,),

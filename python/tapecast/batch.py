@@ -7,12 +7,18 @@ from typing import Final, Literal
 
 import msgspec
 
-from tapecast._core import Engine
+from tapecast._core import Engine, Message
 from tapecast.aliases import Category, Rows
 from tapecast.errors import DecodeError
-from tapecast.frames import is_trade_frame
+from tapecast.frames import frame_topic, frame_ts_ms, is_trade_frame
 
-__all__ = ["aggregate", "apply_frames", "batch_engine", "candle_messages"]
+__all__ = ["aggregate", "apply_frames", "batch_engine", "candle_messages", "mark_refused"]
+
+_IN_FLIGHT_MS: Final = 1_000
+"""How much older than its frame a trade may be: far more than was ever seen."""
+
+_PLAUSIBLE_MS: Final = 60_000
+_MAX_TOPIC_CHARS: Final = 32
 
 
 def batch_engine(
@@ -67,7 +73,40 @@ def apply_frames(
             if on_bad_frame is None:
                 error.add_note(f"in frame {number}")
                 raise
+            mark_refused(engine, frame, category=category)
             on_bad_frame(error)
+
+
+def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> list[Message]:
+    """Take note that a recorded frame was refused: its trades are missing in their minute.
+
+    Args:
+        engine: What refused it.
+        frame: The frame. Where its topic or its time cannot be read, any topic known so far and the
+            greatest time seen are meant.
+        category: What the frame carries.
+
+    Returns:
+        What must be published: the gap's beginning and end, and candles that are incomplete now.
+    """
+    at_ms, clock_ms = frame_ts_ms(frame), engine.event_ms
+    if at_ms is None or (clock_ms is not None and abs(at_ms - clock_ms) > _PLAUSIBLE_MS):
+        at_ms = clock_ms
+    if at_ms is None:
+        return []
+    topic = frame_topic(frame)
+    topics = [topic] if topic is not None and len(topic) <= _MAX_TOPIC_CHARS else _topics(engine)
+    lost = engine.uncover(at_ms - _IN_FLIGHT_MS, category=category, topics=topics)
+    return [*lost, *engine.cover(at_ms + 1, category=category, topics=topics)]
+
+
+def _topics(engine: Engine) -> list[str]:
+    """Return the topics of all symbols known so far; those of options are base coins."""
+    names = (
+        symbol.partition("-")[0] if category == "option" else symbol
+        for category, symbol in engine.symbols()
+    )
+    return list(dict.fromkeys(names))
 
 
 def aggregate(  # noqa: PLR0913 -- keyword-only settings
@@ -98,7 +137,8 @@ def aggregate(  # noqa: PLR0913 -- keyword-only settings
         include_block_trades: Whether block trades count.
         revise_window_ms: How far behind the clock a trade may come and still count, in
             milliseconds. Those that come later are left out, with a `RuntimeWarning`.
-        on_bad_frame: Told of every frame that is refused, which is then left out.
+        on_bad_frame: Told of every frame that is refused, which is then left out; its minute is not
+            `complete`.
 
     Returns:
         A structured array, by symbol and then oldest first; fields as in `Engine.candles`.

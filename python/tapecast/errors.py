@@ -13,7 +13,6 @@ __all__ = [
     "FeedForbidden",
     "FeedStale",
     "SlowConsumerError",
-    "SubscriptionRejected",
     "TapecastError",
 ]
 
@@ -80,24 +79,6 @@ class FeedForbidden(FeedError):  # noqa: N818 -- the name states what happened
     def __str__(self) -> str:
         """Return the request and the status."""
         return f"{self.request} was answered HTTP {self.status}, expected 200"
-
-
-class SubscriptionRejected(FeedError):  # noqa: N818 -- the name states the event, as the exchange does
-    """The exchange refused one topic.
-
-    Attributes:
-        topic: The refused topic, such as `publicTrade.NOPEUSDT`.
-        reason: The exchange's own words.
-    """
-
-    def __init__(self, topic: str, reason: str) -> None:
-        super().__init__(topic, reason)
-        self.topic = topic
-        self.reason = reason
-
-    def __str__(self) -> str:
-        """Return the topic and the exchange's words."""
-        return f'subscription to "{self.topic}" was refused: {self.reason}'
 
 
 class FeedStale(FeedError, TimeoutError):  # noqa: N818 -- a state of the feed, and a TimeoutError to callers

@@ -53,6 +53,21 @@ def test_a_speed_that_is_none_is_a_misuse(speed: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--speed", "1"], "--speed is"),
+        (["--category", "linear"], "--category is"),
+        (["--wait-clients", "0"], "--wait-clients is"),
+        (["--wait-clients", "2", "--speed", "max"], "--speed, --wait-clients are"),
+    ],
+)
+def test_an_option_of_replays_without_one_is_a_misuse(words: list[str], found: str) -> None:
+    result = invoke("serve", "--port", "-1", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1] == f"Error: {found} given without --replay"
+
+
 def test_a_missing_recording_ends_it_with_one_line_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "none.jsonl"
     result = run("serve", "--port", "0", "--replay", path)

@@ -2,12 +2,13 @@
 
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tapecast import Batch, Engine
+from tapecast import Engine, Message
 from tapecast.aliases import Category
 from tapecast.bybit import Line, LineConfig
 from tapecast.daemon.feed import CLOCK_MARGIN_MS, MEND_AFTER_MS, Feed
@@ -36,7 +37,7 @@ class Bench:
             self.engine, self.publish, registry=self.registry, wall_ms=lambda: self.now_ms
         )
 
-    def publish(self, batch: Batch) -> None:
+    def publish(self, batch: Iterable[Message]) -> None:
         self.published += [json.loads(message.payload) for message in batch]
 
     def line(self, *topics: str, name: str = "linear-1", category: Category = "linear") -> Line:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 
 from tapecast import Engine, aggregate
 from tapecast.daemon import ReplaySettings
@@ -61,6 +61,18 @@ async def test_control_frames_are_passed_over_and_bad_ones_counted(tmp_path: Pat
     assert (engine.counts["frames"], engine.counts["bad_frames"]) == (3, 1)
 
 
+async def test_the_minute_of_a_refused_frame_is_not_complete(tmp_path: Path) -> None:
+    minutes = [frame(number, START_MS + number * MINUTE_MS) for number in range(6)]
+    bad = frame(9, START_MS + 2 * MINUTE_MS + 30_000).replace(b"100.5", b"-1")
+    path = write_frames(tmp_path / "r", [*minutes[:3], bad, *minutes[3:]])
+    clock, engine = PlayedClock(sleeps=10**9), Engine(clock="event")
+    await replay_of(path, clock, engine, None).run()
+    candles = engine.candles()
+    closed = candles[candles["closed"]]
+    assert closed["complete"].tolist() == [True, True, False, True]
+    assert engine.counts["gaps"] == 1
+
+
 async def test_a_damaged_recording_ends_the_replay_with_its_error(tmp_path: Path) -> None:
     path = tmp_path / "r.gz"
     path.write_bytes(b"\x1f\x8bno gzip data")
@@ -112,7 +124,12 @@ async def test_the_clock_of_a_replay_is_the_greatest_time_in_it(tmp_path: Path) 
 async def test_stopping_ends_a_replay_in_the_middle(tmp_path: Path) -> None:
     frames = [frame(1, START_MS), frame(2, START_MS + 3_600_000)]
     path = write_frames(tmp_path / "day.jsonl", frames)
-    async with running(replay=ReplaySettings(recordings=(Recording(path),))) as run:
+    settings = ReplaySettings(recordings=(Recording(path),), wait_clients=1)
+    async with running(replay=settings) as run, subscriber(run.url) as client:
+        await client.find(Trade, trade_id="1")
         run.stop.set()
+        with pytest.raises(ConnectionClosed):
+            await client.find(Trade, trade_id="2")
         async with asyncio.timeout(5):
             await run.task
+    assert [trade.trade_id for trade in client.all(Trade)] == ["1"]

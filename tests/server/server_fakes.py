@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from tapecast.aliases import MessageType
 from tapecast.errors import SlowConsumerError
-from tapecast.messages.fields import EventType
 from tapecast.server import Hub, Listener
 
 
@@ -74,7 +74,7 @@ class FakeEngine:
         self,
         *,
         history: int = 0,
-        types: Sequence[EventType] | None = None,
+        types: Sequence[MessageType] | None = None,
         symbols: set[str] | None = None,
     ) -> bytes:
         """Return what was asked for and the number of the last message."""

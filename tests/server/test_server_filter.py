@@ -31,6 +31,15 @@ def test_symbols_hold_only_for_messages_with_a_symbol() -> None:
     assert chosen.passes(engine.publish("upstream", None, None))
 
 
+@pytest.mark.parametrize("pattern", ["BTC-25JUN27-*", "BTC*", "option:BTC-25JUN27-1-C", "*-C-USDT"])
+def test_a_gap_of_options_passes_to_whoever_has_contracts_of_its_coin(pattern: str) -> None:
+    engine, chosen = FakeEngine(), Filter(symbols=[pattern])
+    assert chosen.passes(engine.publish("gap", "BTC", "option"))
+    assert not Filter(symbols=["ETH-25JUN27-*", "spot:BTC*"]).passes(
+        engine.publish("gap", "BTC", "option")
+    )
+
+
 @pytest.mark.parametrize(
     ("pattern", "matching"),
     [

@@ -208,10 +208,13 @@ def test_one_snapshot_serves_all_who_ask_the_same_at_the_same_seq(
     assert len(engine.asked) == 4
 
 
-def test_the_snapshots_that_are_kept_are_bounded(hub: Hub) -> None:
+def test_the_bytes_of_snapshots_that_are_kept_are_bounded(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tapecast.server.hub._MAX_CACHED_BYTES", 200)
     for number in range(100):
         hub.subscribe(FakeOutbox(), Subscribe(topic="status", history=History(candles=number)))
-        assert len(hub._snapshots) <= 16
+        assert sum(map(len, hub._snapshots.values())) <= 200
 
 
 @pytest.mark.parametrize(

@@ -327,3 +327,12 @@ def test_any_object_is_a_valid_command_or_gets_a_valid_error(fields: dict[str, A
         # What the reader accepts is what the documented types accept.
         kind = type(outcome.command)
         assert msgspec.convert(fields, kind).__class__ is kind
+
+
+def test_a_large_reply_counts_as_as_many_commands_as_it_has_mebibytes() -> None:
+    reader = CommandReader(ServerLimits(), now_s=0.0)
+    reader.charge(39 << 20)
+    assert reader.receive('{"action":"ping"}', now_s=0.0).command == Ping()
+    limited = reader.receive('{"action":"ping"}', now_s=0.0)
+    assert b'"rate_limited"' in (limited.reply or b"")
+    assert reader.receive('{"action":"ping"}', now_s=1.0).command == Ping()

@@ -7,14 +7,13 @@ from decimal import Decimal
 from itertools import cycle
 from typing import Any
 
+import ccxt.pro as ccxt
 import pytest
 
 from tapecast.sim.exchange import SimExchange, SimSettings
 from tapecast.sim.instruments import CATEGORIES, INSTRUMENTS, Category
 from tapecast.sim.klines import MINUTE_MS
 from tapecast.sim.market import Odds, SimTrade
-
-ccxt = pytest.importorskip("ccxt.pro")
 
 START_MS = 1_790_000_000_000
 LIMIT_S = 60.0

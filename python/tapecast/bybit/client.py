@@ -28,7 +28,7 @@ from tapecast.bybit.protocol import (
 )
 from tapecast.clocks import SystemClock
 from tapecast.errors import FeedStale
-from tapecast.frames import is_trade_frame
+from tapecast.frames import frame_ts_ms, is_trade_frame
 
 __all__ = ["Clock", "Line", "LineConfig", "LineSink"]
 
@@ -39,6 +39,8 @@ _MAX_FRAME_BYTES: Final = 2 << 20
 
 _CLOSE_TIMEOUT_S: Final = 1.0
 _SEND_TIMEOUT_S: Final = 5.0
+
+_MAX_LAG_MS: Final = 60_000
 
 _TICK_S: Final = 1.0
 """Most between two looks at what is due: a reply may bring that forward."""
@@ -174,6 +176,8 @@ class Line:
         # What is received at present, and the wall clock when the last frame was read.
         self._covered: dict[str, None] = {}
         self._alive_ms = 0
+        # The last trade frame, with when it was read: how late we read is asked at the end alone.
+        self._last_frame: tuple[bytes, int] | None = None
         # When the last connection was established, monotonic; none if it was not.
         self._connected_s: float | None = None
 
@@ -287,6 +291,7 @@ class Line:
             now_s = self._clock.monotonic_s()
             if is_trade_frame(frame):
                 session.alive(now_s)
+                self._last_frame = frame, self._alive_ms
                 self._sink.on_frame(self, frame, received_ns)
             else:
                 await self._carry_out(connection, session.receive(frame, now_s))
@@ -327,7 +332,22 @@ class Line:
     def _lose(self) -> None:
         if self._covered:
             covered, self._covered = list(self._covered), {}
-            self._sink.on_lost(self, covered, self._alive_ms)
+            self._sink.on_lost(self, covered, self._alive_ms - self._lag_ms())
+        self._last_frame = None
+
+    def _lag_ms(self) -> int:
+        """Return how late the last trade frame was read: what came after it was read as late.
+
+        Frames that wait in a buffer while the process is busy are read long after the exchange has
+        made them, and perhaps after it has cut the line.
+        """
+        if self._last_frame is None:
+            return 0
+        frame, read_ms = self._last_frame
+        ts_ms = frame_ts_ms(frame)
+        # Beyond a minute it is the clocks that differ.
+        lag_ms = 0 if ts_ms is None else read_ms - ts_ms
+        return lag_ms if 0 < lag_ms <= _MAX_LAG_MS else 0
 
 
 async def _send(connection: ClientConnection, payload: bytes) -> None:

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from tapecast.aliases import Category
 from tapecast.cli.options import CATEGORIES, chosen, config_option, setting_options
@@ -93,6 +94,8 @@ def command(
       tapecast serve --config tapecast.toml
       tapecast serve --replay day.jsonl.zst --speed 10
     """  # noqa: D301 -- click wants the character itself
+    if not replay:
+        _refuse_given("speed", "category", "wait_clients")
     settings = load(config, chosen(flags))
     recorded = None
     if replay:
@@ -103,3 +106,16 @@ def command(
             wait_clients=wait_clients,
         )
     run_until_signal(lambda stop: run(settings, stop=stop, replay=recorded))
+
+
+def _refuse_given(*names: str) -> None:
+    """Raise click.UsageError if any of these was given, which mean something in a replay alone."""
+    context = click.get_current_context()
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in names
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        verb = "is" if len(given) == 1 else "are"
+        raise click.UsageError(f"{', '.join(given)} {verb} given without --replay", context)

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol
 
-from tapecast._core import Batch, Engine
+from tapecast._core import Engine, Message
 from tapecast.clocks import SystemClock, thread_cpu_ns
 from tapecast.config import ServerSettings, Settings
 from tapecast.daemon.exchange import Exchange
@@ -65,20 +65,7 @@ class Daemon:
         self._clock = clock or SystemClock()
         self._registry = registry
         self._console = console
-        patterns = parse_patterns(settings.symbols)
-        candles = settings.candles
-        self.engine: Final = Engine(
-            grace_ms=candles.grace_ms,
-            revise_window_ms=candles.revise_window_ms,
-            empty=candles.empty,
-            open=candles.open,
-            include_block_trades=candles.include_block_trades,
-            clock="wall" if replay is None else "event",
-            primary_category=patterns[0].category if replay is None else replay.category,
-            # In a replay there are no subscriptions: what was recorded counts as what there was.
-            assume_covered=replay is not None,
-            epoch=secrets.token_hex(6),
-        )
+        self.engine: Final = _engine(settings, replay)
         self.hub: Final = Hub(self.engine, limits=_limits(settings.server))
         self.listener: Final = Listener(
             self.hub, self._clock, host=settings.host, port=settings.port
@@ -87,30 +74,31 @@ class Daemon:
             self.engine, self._publish, registry=registry, wall_ms=self._clock.wall_ms
         )
         self._is_live = replay is None
-        self._source: Source
-        if replay is None:
-            self._source = Exchange(
-                patterns,
-                settings.bybit,
-                feed=self._feed,
-                clock=self._clock,
-                worker=registry.register("symbols"),
-            )
-        else:
-            self._source = Replay(
-                replay,
-                feed=self._feed,
-                clock=self._clock,
-                worker=registry.register("replay"),
-                subscribers=lambda: self.hub.subscribers,
-                is_congested=self._is_congested,
-            )
+        self._source = self._make_source(replay)
         self._stats = Stats(
             self.engine,
             registry=registry,
             clock=self._clock,
             counts=lambda: {**self.hub.counts.as_dict(), **self._source.counts(), **counts()},
             rejected=self._feed.rejected,
+        )
+
+    def _make_source(self, replay: ReplaySettings | None) -> Source:
+        if replay is None:
+            return Exchange(
+                parse_patterns(self.settings.symbols),
+                self.settings.bybit,
+                feed=self._feed,
+                clock=self._clock,
+                worker=self._registry.register("symbols"),
+            )
+        return Replay(
+            replay,
+            feed=self._feed,
+            clock=self._clock,
+            worker=self._registry.register("replay"),
+            subscribers=lambda: self.hub.subscribers,
+            is_congested=self._is_congested,
         )
 
     async def run(self, stop: asyncio.Event, *, on_ready: Callable[[int], None]) -> None:
@@ -161,7 +149,7 @@ class Daemon:
         self._feed.tick(now_ms)
         self._publish(self.engine.advance(now_ms))
 
-    def _publish(self, batch: Batch) -> None:
+    def _publish(self, batch: Iterable[Message]) -> None:
         messages = list(batch)
         self.hub.publish(messages)
         for message in messages:
@@ -174,6 +162,23 @@ class Daemon:
             self.hub.queued_bytes > limits.flush_bytes
             or self.listener.pending_bytes > limits.max_pending_bytes // 4
         )
+
+
+def _engine(settings: Settings, replay: ReplaySettings | None) -> Engine:
+    candles = settings.candles
+    first = parse_patterns(settings.symbols)[0].category
+    return Engine(
+        grace_ms=candles.grace_ms,
+        revise_window_ms=candles.revise_window_ms,
+        empty=candles.empty,
+        open=candles.open,
+        include_block_trades=candles.include_block_trades,
+        clock="wall" if replay is None else "event",
+        primary_category=first if replay is None else replay.category,
+        # In a replay there are no subscriptions: what was recorded counts as what there was.
+        assume_covered=replay is not None,
+        epoch=secrets.token_hex(6),
+    )
 
 
 async def run(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from random import Random
 from typing import Final
@@ -21,16 +22,22 @@ _LOGGER = logging.getLogger(__name__)
 
 _RETRY_S: Final = (5.0, 15.0, 60.0)
 
+_LIST_AGAIN_S: Final = 900.0
+"""How long a listing of symbols holds: what is new to trading is subscribed so much later."""
+
 
 class Exchange:
-    """Resolves the wanted symbols and keeps a line for each share of them alive.
+    """Keeps lines alive for the wanted symbols, and follows what globs match.
+
+    Explicit symbols have their lines at once, whatever the exchange lists. Globs are resolved
+    beside them, again and again: symbols that are new get lines of their own.
 
     Args:
         patterns: The wanted symbols.
         settings: The exchange's side of the settings.
         feed: Takes what arrives.
         clock: Time.
-        worker: Where the resolving of symbols reports.
+        worker: Where the listing of symbols reports.
     """
 
     def __init__(
@@ -42,13 +49,17 @@ class Exchange:
         clock: Clock,
         worker: Worker,
     ) -> None:
-        self._patterns = patterns
+        self._explicit = _by_category(pattern for pattern in patterns if pattern.is_explicit)
+        self._globs = _by_category(pattern for pattern in patterns if not pattern.is_explicit)
         self._settings = settings
         self._feed = feed
         self._clock = clock
         self._worker = worker
         self._lines: list[Line] = []
-        self._barred_s = 0.0
+        self._budget = ConnectBudget()
+        self._chance = Random()  # noqa: S311 -- jitter, no secret
+        # What the lines were made for; a symbol that the exchange no longer lists stays.
+        self._wanted: dict[Category, set[str]] = {}
 
     def check(self) -> None:
         """Find nothing wrong: what an exchange has, shows when it is asked."""
@@ -64,49 +75,85 @@ class Exchange:
         """Run until cancelled: lines never give up, and neither does the listing of symbols."""
         ws_base, rest_base = self._settings.ws_base, self._settings.rest_base
         _LOGGER.info("the exchange is WebSocket %s, REST %s", ws_base, rest_base)
-        names = await self._resolve()
-        budget, chance = ConnectBudget(), Random()  # noqa: S311 -- jitter, no secret
-        for category, symbols in names.items():
-            shares = plan(symbols, most=self._settings.max_symbols_per_line)
-            for number, topics in enumerate(shares, start=1):
-                config = self._line_config(category, f"{category}-{number}", topics)
-                self._lines.append(
-                    Line(config, self._feed, clock=self._clock, budget=budget, chance=chance)
-                )
         async with asyncio.TaskGroup() as tasks:
-            for line in self._lines:
-                tasks.create_task(line.run(), name=line.config.name)
+            for category, patterns in self._explicit.items():
+                self._want(category, [pattern.glob for pattern in patterns], tasks)
+            with self._worker.watch():
+                if self._globs:
+                    await self._follow(tasks)
 
-    async def _resolve(self) -> dict[Category, list[str]]:
-        """Return the wanted symbols; while there are none to be had, ask again."""
-        self._worker.running()
+    def _want(self, category: Category, symbols: Sequence[str], tasks: asyncio.TaskGroup) -> None:
+        """Start lines for those of the symbols that have none."""
+        wanted = self._wanted.setdefault(category, set())
+        new = [symbol for symbol in symbols if symbol not in wanted]
+        if not new:
+            return
+        wanted.update(new)
+        _LOGGER.info("%d %s symbols are wanted", len(wanted), category)
+        first = 1 + sum(line.config.category == category for line in self._lines)
+        shares = plan(new, most=self._settings.max_symbols_per_line)
+        for number, topics in enumerate(shares, start=first):
+            config = self._line_config(category, f"{category}-{number}", topics)
+            line = Line(
+                config, self._feed, clock=self._clock, budget=self._budget, chance=self._chance
+            )
+            self._lines.append(line)
+            tasks.create_task(line.run(), name=config.name)
+
+    async def _follow(self, tasks: asyncio.TaskGroup) -> None:
+        """List symbols for ever: from time to time, and sooner while that fails or finds none."""
         waits_s = chain(_RETRY_S, repeat(_RETRY_S[-1]))
-        while not (names := await self._try_resolve()):
-            wait_s = max(next(waits_s), self._barred_s)
-            _LOGGER.info("symbols are listed again in %g s", wait_s)
+        while True:
+            errors, has_matched = await self._list(tasks)
+            if has_matched and not errors:
+                waits_s = chain(_RETRY_S, repeat(_RETRY_S[-1]))
+                wait_s = _LIST_AGAIN_S
+            else:
+                wait_s = next(waits_s)
+                if any(isinstance(error, FeedForbidden) for error in errors):
+                    wait_s = max(wait_s, self._settings.forbidden_wait_s)
+                _LOGGER.info("symbols are listed again in %g s", wait_s)
+            if errors:
+                self._worker.failed(errors[0])
+            else:
+                self._worker.idle()
             await self._clock.sleep(wait_s)
-            self._worker.restarted()
-        self._worker.stopped()
-        return names
+            if errors:
+                self._worker.restarted()
+            else:
+                self._worker.running()
 
-    async def _try_resolve(self) -> dict[Category, list[str]]:
-        """Return the wanted symbols by category; nothing if the exchange cannot list any."""
-        self._barred_s = 0.0
-        try:
-            async with Rest(self._settings.rest_base, proxy=self._settings.proxy) as rest:
-                names, unmatched = await resolve(self._patterns, rest.instruments)
-        except FeedError as error:
-            self._worker.failed(error)
-            if isinstance(error, FeedForbidden):
-                self._barred_s = self._settings.forbidden_wait_s
-            _LOGGER.warning("symbols cannot be listed: %s", error)
-            return {}
-        for pattern in unmatched:
-            self._feed.reject(pattern.category, pattern.glob, "matches no symbol that trades")
-        names = {category: symbols for category, symbols in names.items() if symbols}
-        for category, symbols in names.items():
-            _LOGGER.info("%d %s symbols are wanted", len(symbols), category)
-        return names
+    async def _list(self, tasks: asyncio.TaskGroup) -> tuple[list[FeedError], bool]:
+        """Start lines for what globs match and has none.
+
+        Returns:
+            What failed, a category each, and whether any glob has matched. A category that fails
+            does not keep the others from being listed, unless the exchange bars us.
+        """
+        errors: list[FeedError] = []
+        has_matched = False
+        async with Rest(self._settings.rest_base, proxy=self._settings.proxy) as rest:
+            for category, globs in self._globs.items():
+                try:
+                    names, unmatched = await resolve(globs, rest.instruments)
+                except FeedError as error:
+                    _LOGGER.warning("%s symbols cannot be listed: %s", category, error)
+                    errors.append(error)
+                    if isinstance(error, FeedForbidden):
+                        break
+                    continue
+                self._tell(globs, unmatched)
+                self._want(category, names[category], tasks)
+                has_matched = has_matched or bool(names[category])
+        return errors, has_matched
+
+    def _tell(self, globs: Sequence[Pattern], unmatched: Sequence[Pattern]) -> None:
+        """Keep globs in sight that match nothing, and only as long as they do not."""
+        for pattern in globs:
+            if pattern in unmatched:
+                self._feed.reject(pattern.category, pattern.glob, "matches no symbol that trades")
+            elif self._feed.rejected.pop((pattern.category, pattern.glob), None) is not None:
+                _LOGGER.info("symbol %s is matched now", pattern)
 
     def _line_config(self, category: Category, name: str, topics: tuple[str, ...]) -> LineConfig:
         settings = self._settings
@@ -126,3 +173,10 @@ class Exchange:
             backoff_cap_s=settings.backoff_cap_s,
             forbidden_wait_s=settings.forbidden_wait_s,
         )
+
+
+def _by_category(patterns: Iterable[Pattern]) -> dict[Category, list[Pattern]]:
+    grouped: dict[Category, list[Pattern]] = {}
+    for pattern in patterns:
+        grouped.setdefault(pattern.category, []).append(pattern)
+    return grouped

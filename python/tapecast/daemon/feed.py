@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from tapecast._core import Batch, Engine
+from tapecast._core import Engine, Message
 from tapecast.aliases import Category
+from tapecast.batch import mark_refused
 from tapecast.bybit import Line
 from tapecast.errors import DecodeError
 from tapecast.frames import frame_topic
@@ -49,7 +50,7 @@ class Feed:
     def __init__(
         self,
         engine: Engine,
-        publish: Callable[[Batch], None],
+        publish: Callable[[Iterable[Message]], None],
         *,
         registry: ThreadRegistry,
         wall_ms: Callable[[], int],
@@ -81,6 +82,11 @@ class Feed:
             return False
         self._publish(batch)
         return True
+
+    def replay(self, frame: bytes, *, received_ns: int, category: Category) -> None:
+        """Apply a recorded trade frame; one that is refused is a gap at its own time."""
+        if not self.apply(frame, received_ns=received_ns, category=category, source="replay"):
+            self._publish(mark_refused(self._engine, frame, category=category))
 
     def on_frame(self, line: Line, frame: bytes, received_ns: int) -> None:
         """Apply a line's trade frame; one that is refused opens a gap in its topic."""

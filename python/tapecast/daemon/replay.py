@@ -76,9 +76,9 @@ class Replay:
         self._started_s = 0.0
 
     def check(self) -> None:
-        """Raise OSError if a file cannot be opened."""
+        """Raise OSError if a file is not there."""
         for recording in self._settings.recordings:
-            recording.path.open("rb").close()
+            recording.path.stat()
 
     def counts(self) -> dict[str, int]:
         """Return the totals that a live source has; a replay loses nothing."""
@@ -110,9 +110,8 @@ class Replay:
 
     def _apply(self, frame: bytes) -> None:
         self._worker.beat(1)
-        category = self._settings.category
         received_ns = self._clock.wall_ns()
-        self._feed.apply(frame, received_ns=received_ns, category=category, source="replay")
+        self._feed.replay(frame, received_ns=received_ns, category=self._settings.category)
 
     async def _wait_for(self, frame: bytes, played: int) -> None:
         """Wait until a frame is due."""

@@ -8,11 +8,11 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from tapecast.aliases import MessageType
 from tapecast.messages.fields import (
     MAX_HISTORY_CANDLES,
     MAX_PARTIAL_MS,
     MIN_PARTIAL_MS,
-    EventType,
     JsonScalar,
     NonEmpty,
     Seq,
@@ -72,7 +72,7 @@ class Subscribe(_Command, frozen=True, tag="subscribe"):
     """
 
     topic: Topic
-    types: tuple[EventType, ...] | UnsetType = UNSET
+    types: tuple[MessageType, ...] | UnsetType = UNSET
     symbols: tuple[NonEmpty, ...] | UnsetType = UNSET
     since: Since | UnsetType = UNSET
     history: History | UnsetType = UNSET

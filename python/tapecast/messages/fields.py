@@ -1,18 +1,18 @@
 """Names, bounds and field types that commands and messages share."""
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from msgspec import Meta
 
+from tapecast.aliases import MessageType
+
 TOPIC: Final = "status"
-EventType: TypeAlias = Literal["stats", "trade", "ohlcv", "gap", "upstream"]
-EVENT_TYPES: Final[tuple[EventType, ...]] = ("stats", "trade", "ohlcv", "gap", "upstream")
+EVENT_TYPES: Final[tuple[MessageType, ...]] = get_args(MessageType)
 """Types of the streamed messages, which a subscription may choose from."""
 MAX_HISTORY_CANDLES: Final = 1440
 MIN_PARTIAL_MS: Final = 100
 MAX_PARTIAL_MS: Final = 60_000
 
-Category: TypeAlias = Literal["spot", "linear", "inverse", "option"]
 ErrorCode: TypeAlias = Literal[
     "bad_json",
     "bad_command",
@@ -22,15 +22,7 @@ ErrorCode: TypeAlias = Literal[
     "too_large",
     "rate_limited",
 ]
-ERROR_CODES: Final[tuple[ErrorCode, ...]] = (
-    "bad_json",
-    "bad_command",
-    "unknown_action",
-    "unknown_topic",
-    "unknown_type",
-    "too_large",
-    "rate_limited",
-)
+ERROR_CODES: Final[tuple[ErrorCode, ...]] = get_args(ErrorCode)
 JsonScalar: TypeAlias = str | int | float | bool | None
 Topic: TypeAlias = Literal["status"]
 NonEmpty: TypeAlias = Annotated[str, Meta(min_length=1)]

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from tapecast.aliases import Category
 from tapecast.messages.fields import (
-    Category,
     Count,
     ErrorCode,
     IsoTime,

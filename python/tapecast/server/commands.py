@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from tapecast.aliases import MessageType
 from tapecast.errors import CommandError
 from tapecast.messages import ACTIONS, Command, History, Ping, Since, Subscribe, Unsubscribe
 from tapecast.messages.fields import (
@@ -15,7 +16,6 @@ from tapecast.messages.fields import (
     MIN_PARTIAL_MS,
     TOPIC,
     ErrorCode,
-    EventType,
 )
 
 __all__ = ["Document", "ReplyId", "check_size", "read_command", "read_id", "read_object"]
@@ -142,9 +142,9 @@ def _read_subscribe(document: Document) -> Subscribe:
     )
 
 
-def _read_types(value: Value) -> tuple[EventType, ...]:
+def _read_types(value: Value) -> tuple[MessageType, ...]:
     """Return the types of messages that the client asks for."""
-    known: dict[str, EventType] = {name: name for name in EVENT_TYPES}
+    known: dict[str, MessageType] = {name: name for name in EVENT_TYPES}
     expected = _any_of(f'"{name}"' for name in known)
     types = []
     for place, name in _read_strings("types", value, "message types"):

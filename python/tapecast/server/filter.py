@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from fnmatch import translate
 
-from tapecast.messages.fields import EventType
+from tapecast.aliases import MessageType
 from tapecast.server.interfaces import StreamMessage
 
 __all__ = ["Filter"]
@@ -17,7 +17,7 @@ class Filter:
 
     A pattern is a case-sensitive glob. One that holds a colon is matched against `category:SYMBOL`,
     any other against the symbol alone, in every category. Messages without a symbol pass whatever
-    the patterns are.
+    the patterns are, and a gap of options passes if a pattern may mean contracts of its coin.
 
     Args:
         types: Types to let through; None for all.
@@ -29,10 +29,10 @@ class Filter:
         passes_all: Whether there is nothing to filter.
     """
 
-    __slots__ = ("_bare", "_known", "_qualified", "_types", "key", "passes_all", "types")
+    __slots__ = ("_bare", "_coins", "_known", "_qualified", "_types", "key", "passes_all", "types")
 
     def __init__(
-        self, types: Iterable[EventType] | None = None, symbols: Iterable[str] | None = None
+        self, types: Iterable[MessageType] | None = None, symbols: Iterable[str] | None = None
     ) -> None:
         self._types = None if types is None else frozenset(types)
         patterns = None if symbols is None else tuple(sorted(set(symbols)))
@@ -41,6 +41,8 @@ class Filter:
         self.passes_all = types is None and symbols is None
         self._bare = _compile(pattern for pattern in patterns or () if ":" not in pattern)
         self._qualified = _compile(pattern for pattern in patterns or () if ":" in pattern)
+        # The gap of an option has its base coin for a symbol: `BTC` of `BTC-25JUN27-106000-C-USDT`.
+        self._coins = _compile(pattern.partition("-")[0] for pattern in patterns or ())
         self._known: dict[tuple[str | None, str], bool] | None = None if patterns is None else {}
 
     @property
@@ -52,6 +54,9 @@ class Filter:
         """Return whether the message belongs to the subscription."""
         if self._types is not None and message.type not in self._types:
             return False
+        if self._known is not None and message.type == "gap" and message.category == "option":
+            names = (str(message.symbol), f"option:{message.symbol}")
+            return any(self._coins.fullmatch(name) for name in names)
         return (
             self._known is None
             or message.symbol is None

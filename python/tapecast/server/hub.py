@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from msgspec import UNSET
 
+from tapecast.aliases import MessageType
 from tapecast.errors import SlowConsumerError
 from tapecast.messages import Subscribe
 from tapecast.messages.codec import snapshot_reply
-from tapecast.messages.fields import EVENT_TYPES, EventType
+from tapecast.messages.fields import EVENT_TYPES
 from tapecast.server.commands import ReplyId
 from tapecast.server.filter import Filter
 from tapecast.server.interfaces import Clock, EngineView, Outbox, ServerCounts, StreamMessage
@@ -21,7 +22,7 @@ from tapecast.server.partials import PartialSchedule
 __all__ = ["Hub"]
 
 _LOGGER = logging.getLogger(__name__)
-_MAX_CACHED_SNAPSHOTS = 16
+_MAX_CACHED_BYTES = 16 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +71,7 @@ class Hub:
         self._partials = PartialSchedule()
         self._partials_changed = asyncio.Event()
         self._snapshots: dict[object, bytes] = {}
+        self._snapshots_bytes = 0
         self._snapshots_seq = -1
 
     @property
@@ -141,7 +143,7 @@ class Hub:
 
     def subscribe(
         self, outbox: Outbox, command: Subscribe, *, reply_id: ReplyId = UNSET, now_s: float = 0.0
-    ) -> None:
+    ) -> int:
         """Send a snapshot and then everything after it; replaces an earlier subscription.
 
         Args:
@@ -150,6 +152,9 @@ class Hub:
             reply_id: The command's `id`, for the snapshot.
             now_s: Monotonic seconds, from which the first in-progress candles are a whole interval
                 away.
+
+        Returns:
+            Bytes of the snapshot, which is what a subscribe costs.
         """
         self.leave(outbox)
         chosen = Filter(
@@ -164,13 +169,14 @@ class Hub:
         recovered = UNSET if command.since is UNSET else False
         reply = snapshot_reply(snapshot, reply_id=reply_id, recovered=recovered)
         if not self._deliver(outbox, [reply], counted=False):
-            return
+            return len(reply)
         group = self._groups.setdefault(chosen.key, _Group(chosen))
         group.joined[outbox] = self.engine.seq
         self._group_of[outbox] = group
         if command.partial_ms is not UNSET:
             self._partials.add(outbox, command.partial_ms, now_s=now_s)
             self._partials_changed.set()
+        return len(reply)
 
     def leave(self, outbox: Outbox) -> None:
         """Stop a subscriber's stream; nothing happens if it has none."""
@@ -279,16 +285,24 @@ class Hub:
 
     def _snapshot(self, chosen: Filter, history: int | None) -> bytes:
         """Return the snapshot for a filter and history; made once for all who ask at one `seq`."""
-        if self._snapshots_seq != self.engine.seq or len(self._snapshots) >= _MAX_CACHED_SNAPSHOTS:
-            self._snapshots.clear()
+        if self._snapshots_seq != self.engine.seq:
+            self._forget_snapshots()
             self._snapshots_seq = self.engine.seq
         key = (chosen.key, history)
         snapshot = self._snapshots.get(key)
         if snapshot is None:
-            snapshot = self._snapshots[key] = self.engine.snapshot(
+            snapshot = self.engine.snapshot(
                 history=history or 0, types=_sections(chosen, history), symbols=self._names(chosen)
             )
+            if self._snapshots_bytes + len(snapshot) > _MAX_CACHED_BYTES:
+                self._forget_snapshots()
+            self._snapshots[key] = snapshot
+            self._snapshots_bytes += len(snapshot)
         return snapshot
+
+    def _forget_snapshots(self) -> None:
+        self._snapshots.clear()
+        self._snapshots_bytes = 0
 
     def _names(self, chosen: Filter) -> set[str] | None:
         """Return the known symbols that a filter lets through, as `category:SYMBOL`."""
@@ -301,7 +315,7 @@ class Hub:
         }
 
 
-def _sections(chosen: Filter, history: int | None) -> Sequence[EventType] | None:
+def _sections(chosen: Filter, history: int | None) -> Sequence[MessageType] | None:
     """Return the types that a snapshot may hold; None for all."""
     if history != 0:
         return chosen.types

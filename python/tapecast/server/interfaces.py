@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from tapecast.messages.fields import EventType
+from tapecast.aliases import MessageType
 
 __all__ = ["Clock", "EngineView", "Outbox", "ServerCounts", "StreamMessage"]
 
@@ -48,7 +48,7 @@ class EngineView(Protocol):
         self,
         *,
         history: int = 0,
-        types: Sequence[EventType] | None = None,
+        types: Sequence[MessageType] | None = None,
         symbols: set[str] | None = None,
     ) -> bytes:
         """Return one finished JSON object that contains everything up to `seq`.

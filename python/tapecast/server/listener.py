@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Listener"]
 
+_MOST_HANDSHAKES: Final = 100
+"""Connections beyond the most clients that may be in their handshake, or wait for a 503."""
+
 # What is left of the time for shutting down goes to connections that had to be aborted.
 _SHARE_OF_SHUTDOWN_FOR_CLOSING: Final = 0.8
 
@@ -108,7 +111,9 @@ class Listener:
                 # Larger than a command may be, so that a client is told `too_large` before it is
                 # cut off.
                 max_size=limits.max_frame_bytes,
-                create_connection=_tracking(self._connections),
+                create_connection=_tracking(
+                    self._connections, most=limits.max_clients + _MOST_HANDSHAKES
+                ),
             )
         except OSError as error:
             # Name resolution has numbers of its own, below zero on Linux.
@@ -170,7 +175,7 @@ class Listener:
                 # From now on, the keepalive and the limit of pending bytes watch over the
                 # connection.
                 idle.reschedule(None)
-            self._carry_out(subscriber, outcome)
+            reader.charge(self._carry_out(subscriber, outcome))
             if outcome.close is not None:
                 self._hub.leave(subscriber)
                 await self._close(connection, outcome.close.code, outcome.close.reason)
@@ -188,27 +193,31 @@ class Listener:
         except TimeoutError:
             connection.transport.abort()
 
-    def _carry_out(self, subscriber: Subscriber, outcome: Outcome) -> None:
-        """Do what one command asks, or send the reply that says why not."""
+    def _carry_out(self, subscriber: Subscriber, outcome: Outcome) -> int:
+        """Do what one command asks, or send the reply that says why not; return what it cost."""
         if outcome.reply is not None:
             self._hub.counts.command_errors += 1
             self._hub.reply(subscriber, outcome.reply)
-        if outcome.command is None:
-            return
         if isinstance(outcome.command, Subscribe):
             now_s = self._clock.monotonic_s()
-            self._hub.subscribe(subscriber, outcome.command, reply_id=outcome.reply_id, now_s=now_s)
-        elif isinstance(outcome.command, Ping):
+            return self._hub.subscribe(
+                subscriber, outcome.command, reply_id=outcome.reply_id, now_s=now_s
+            )
+        if isinstance(outcome.command, Ping):
             self._hub.reply(
                 subscriber, pong(timestamp_ms=self._clock.wall_ms(), reply_id=outcome.reply_id)
             )
-        else:
+        elif outcome.command is not None:
             self._hub.leave(subscriber)
             self._hub.reply(subscriber, unsubscribed(reply_id=outcome.reply_id))
+        return 0
 
 
-def _tracking(connections: set[ServerConnection]) -> type[ServerConnection]:
-    """Return a class of connections that are in the set from when they are made until lost."""
+def _tracking(connections: set[ServerConnection], *, most: int) -> type[ServerConnection]:
+    """Return a class of connections that are in the set from when they are made until lost.
+
+    Those beyond the most are cut off before they have said anything.
+    """
 
     class TrackedConnection(ServerConnection):
         """A connection that can be found before its handshake is done."""
@@ -216,7 +225,10 @@ def _tracking(connections: set[ServerConnection]) -> type[ServerConnection]:
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             """Enter the set."""
             super().connection_made(transport)
-            connections.add(self)
+            if len(connections) >= most:
+                self.transport.abort()
+            else:
+                connections.add(self)
 
         def connection_lost(self, exc: Exception | None) -> None:
             """Leave the set."""

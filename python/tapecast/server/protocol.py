@@ -15,6 +15,7 @@ __all__ = ["Close", "CommandReader", "Outcome", "pong", "unsubscribed"]
 
 CLOSE_UNSUPPORTED: Final = 1003
 CLOSE_POLICY: Final = 1008
+_BYTES_PER_TOKEN: Final = 1 << 20
 _CODES: Final = {str(code): code for code in ERROR_CODES}
 
 
@@ -95,6 +96,10 @@ class CommandReader:
             return self._refuse(self._rate_limited(), reply_id)
         self._errors_in_row = 0
         return Outcome(command=command, reply_id=reply_id)
+
+    def charge(self, reply_bytes: int) -> None:
+        """Count a large reply as as many commands as it has mebibytes: making it takes time."""
+        self._tokens -= reply_bytes / _BYTES_PER_TOKEN
 
     def _rate_limited(self) -> CommandError:
         """Return the error of a command beyond the rate."""

@@ -66,13 +66,13 @@ impl Frame {
     ) -> Result<(), FrameError> {
         self.clear();
         check_bytes(bytes)?;
-        let mut reader = Reader { json: Jiter::new(bytes), bytes, frame: self, faults: Vec::new() };
+        let mut reader = Reader { json: Jiter::new(bytes), frame: self, faults: Vec::new() };
         reader.read().map_err(|error| json_error(&error, bytes))?;
         let Reader { faults, .. } = reader;
         if let Some((_, fault)) = faults.into_iter().next() {
             return Err(fault);
         }
-        self.check_symbols(bytes, category)
+        self.check_symbols(category)
     }
 
     fn clear(&mut self) {
@@ -84,7 +84,7 @@ impl Frame {
     }
 
     /// Every symbol must be the topic's, or for options begin with the topic's base coin.
-    fn check_symbols(&self, bytes: &[u8], category: Option<Category>) -> Result<(), FrameError> {
+    fn check_symbols(&self, category: Option<Category>) -> Result<(), FrameError> {
         let topic = self.topic.as_str();
         let is_option_of =
             |symbol: &str| symbol.strip_prefix(topic).is_some_and(|rest| rest.starts_with('-'));
@@ -103,7 +103,6 @@ impl Frame {
         };
         let dash = if category == Some(Category::Option) { "-…" } else { "" };
         let found = (trade.byte, quoted(symbol_of(trade)));
-        debug_assert!(trade.byte < bytes.len(), "the trade stands in the frame");
         let expected = format!("\"{topic}{dash}\" as in the topic");
         Err(FrameError::new(
             ErrorKind::BadSymbol,
@@ -159,7 +158,6 @@ enum Place {
 /// mend them; only faults of JSON itself end the reading.
 struct Reader<'a> {
     json: Jiter<'a>,
-    bytes: &'a [u8],
     frame: &'a mut Frame,
     faults: Vec<(Place, FrameError)>,
 }
@@ -280,7 +278,6 @@ impl Reader<'_> {
             }
             field = self.json.next_key()?.map(Field::of);
         }
-        debug_assert!(start < self.bytes.len(), "the trade stands in the frame");
         Ok(draft.finish(self.frame.trades.len()))
     }
 }

@@ -1,5 +1,6 @@
 //! One public trade, its category, side and identity.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -60,7 +61,7 @@ impl FromStr for Category {
 }
 
 /// The taker's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Side {
     /// The taker bought.
     Buy,
@@ -119,19 +120,6 @@ impl TradeId {
     /// Whether its text may hold characters that JSON escapes.
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
-    }
-
-    /// A number that orders ids which tie in time, sequence and position; it depends on the id
-    /// alone, so that any order of arrival gives the same candle.
-    #[must_use]
-    pub fn rank(&self) -> u128 {
-        match self {
-            Self::Uuid(high, low) => u128::from(*high) << 64 | u128::from(*low),
-            Self::Number(number) => u128::from(*number),
-            Self::Text(text) => {
-                text.bytes().take(16).fold(0, |rank, byte| rank << 8 | u128::from(byte))
-            }
-        }
     }
 }
 
@@ -214,14 +202,50 @@ pub struct Trade {
 
 /// The order of trades: exchange time, exchange sequence, position in the frame.
 ///
-/// What remains tied is told apart by id and price, so that no order of arrival matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TradeOrder(i64, u64, u32, u128, Decimal);
+/// Trades of several frames may still tie. A numeric id tells them apart as the exchange counts;
+/// else the price does, in the direction of the taker: the trades of one order walk the book. So the
+/// order depends on the trades alone, and not on their arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TradeOrder {
+    event_ms: i64,
+    exchange_seq: u64,
+    position: u32,
+    number: u64,
+    taker_side: Side,
+    price: Decimal,
+}
+
+impl Ord for TradeOrder {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |it: &Self| (it.event_ms, it.exchange_seq, it.position, it.number, it.taker_side);
+        key(self).cmp(&key(other)).then_with(|| match self.taker_side {
+            Side::Buy => self.price.cmp(&other.price),
+            Side::Sell => other.price.cmp(&self.price),
+        })
+    }
+}
+
+impl PartialOrd for TradeOrder {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Trade {
     /// This trade's place in the order of its symbol's trades.
     #[must_use]
     pub fn order(&self) -> TradeOrder {
-        TradeOrder(self.event_ms, self.exchange_seq, self.position, self.id.rank(), self.price)
+        let number = match self.id {
+            TradeId::Number(number) => number,
+            TradeId::Uuid(..) | TradeId::Text(_) => 0,
+        };
+        TradeOrder {
+            event_ms: self.event_ms,
+            exchange_seq: self.exchange_seq,
+            position: self.position,
+            number,
+            taker_side: self.taker_side,
+            price: self.price,
+        }
     }
 }
