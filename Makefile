@@ -118,12 +118,8 @@ lock: $(STAMPS)/venv ## Renew requirements-dev.lock and Cargo.lock: the newest v
 		--no-annotate --no-emit-index-url --group dev --output-file requirements-dev.lock pyproject.toml
 	cargo update
 
-bench: ## Run the benches (see benches/README.md)
-	@if [[ -d rust/core/benches ]]; then \
-		cargo bench --locked --package tapecast-core; \
-	else \
-		echo "there are no benches yet: benches/README.md says what they will measure"; \
-	fi
+bench: build ## Run the benches (see benches/README.md); each checks its results before it times them
+	$(BIN)/python benches/engine.py
 
 clean: ## Remove everything that these targets made, .venv included
 	rm -rf target dist $(VENV) $(CLIENTS)/node_modules $(EXTENSION)

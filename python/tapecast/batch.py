@@ -10,12 +10,19 @@ import msgspec
 from tapecast._core import Engine, Message
 from tapecast.aliases import Category, Rows
 from tapecast.errors import DecodeError
-from tapecast.frames import frame_topic, frame_ts_ms, is_trade_frame
+from tapecast.frames import frame_topic, frame_ts_ms, is_control_frame, is_trade_frame
 
-__all__ = ["aggregate", "apply_frames", "batch_engine", "candle_messages", "mark_refused"]
+__all__ = ["ANY_MS", "aggregate", "apply_frames", "batch_engine", "candle_messages", "mark_refused"]
 
 _IN_FLIGHT_MS: Final = 1_000
 """How much older than its frame a trade may be: far more than was ever seen."""
+
+ANY_MS: Final = 366 * 86_400_000
+"""The longest time that an engine takes: in a recording no trade comes too late."""
+
+_MAX_TRADE_IDS: Final = 2_000_000
+"""Ids that are remembered, so that memory has a bound: the oldest minutes of a longer recording are
+final, and only what is further out of order than so many trades comes too late."""
 
 _PLAUSIBLE_MS: Final = 60_000
 _MAX_TOPIC_CHARS: Final = 32
@@ -26,7 +33,7 @@ def batch_engine(
     empty: Literal["skip", "flat"] = "skip",
     open: Literal["first_trade", "previous_close"] = "first_trade",  # noqa: A002 -- the setting's name
     include_block_trades: bool = True,
-    revise_window_ms: int = 600_000,
+    revise_window_ms: int = ANY_MS,
 ) -> Engine:
     """Return an engine for recorded frames: event time is its clock, and it keeps every candle."""
     return Engine(
@@ -35,6 +42,7 @@ def batch_engine(
         open=open,
         include_block_trades=include_block_trades,
         revise_window_ms=revise_window_ms,
+        max_trade_ids=_MAX_TRADE_IDS,
         history_candles=sys.maxsize,
         recent_trades=0,
     )
@@ -46,7 +54,7 @@ def apply_frames(
     *,
     category: Category,
     on_bad_frame: Callable[[DecodeError], None] | None = None,
-) -> None:
+) -> int:
     """Feed recorded frames in their order; acknowledgements and other control frames are skipped.
 
     Args:
@@ -55,17 +63,24 @@ def apply_frames(
         category: What they carry.
         on_bad_frame: Told of every frame that the engine refused, which is then left out.
 
+    Returns:
+        How many frames were neither trades nor control frames, and were passed over.
+
     Raises:
         DecodeError: For the first refused frame, if nobody wants to be told.
         TypeError: If a frame is no bytes.
     """
+    foreign = 0
     for number, frame in enumerate(frames, start=1):
         if type(frame) is not bytes:
             raise TypeError(
                 f"frame {number} is of type {type(frame).__name__}, expected bytes, "
                 "such as the lines of a file opened in binary mode"
             )
-        if not frame or frame.isspace() or not is_trade_frame(frame):
+        if not frame or frame.isspace():
+            continue
+        if not is_trade_frame(frame):
+            foreign += not is_control_frame(frame)
             continue
         try:
             engine.feed(frame, received_ns=0, category=category)
@@ -75,6 +90,7 @@ def apply_frames(
                 raise
             mark_refused(engine, frame, category=category)
             on_bad_frame(error)
+    return foreign
 
 
 def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> list[Message]:
@@ -117,7 +133,7 @@ def aggregate(  # noqa: PLR0913 -- keyword-only settings
     empty: Literal["skip", "flat"] = "skip",
     open: Literal["first_trade", "previous_close"] = "first_trade",  # noqa: A002 -- the setting's name
     include_block_trades: bool = True,
-    revise_window_ms: int = 600_000,
+    revise_window_ms: int = ANY_MS,
     on_bad_frame: Callable[[DecodeError], None] | None = None,
 ) -> Rows:
     """Return the one-minute candles of recorded frames.
@@ -136,7 +152,8 @@ def aggregate(  # noqa: PLR0913 -- keyword-only settings
         open: What a candle opens at: its first trade, or the close before it.
         include_block_trades: Whether block trades count.
         revise_window_ms: How far behind the clock a trade may come and still count, in
-            milliseconds. Those that come later are left out, with a `RuntimeWarning`.
+            milliseconds; a year, where it is not given, and the last two million trades. Those that
+            come later are left out, with a `RuntimeWarning`.
         on_bad_frame: Told of every frame that is refused, which is then left out; its minute is not
             `complete`.
 
@@ -157,7 +174,7 @@ def aggregate(  # noqa: PLR0913 -- keyword-only settings
     )
     apply_frames(engine, frames, category=category, on_bad_frame=on_bad_frame)
     if late := engine.counts["late_trades"]:
-        text = f"{late} trades came more than {revise_window_ms} ms late and are in no candle"
+        text = f"{late} trades came too late and are in no candle"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
     return engine.candles(exact=exact)
 

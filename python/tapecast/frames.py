@@ -4,7 +4,13 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["TOPIC_PREFIX", "frame_topic", "frame_ts_ms", "is_trade_frame"]
+__all__ = [
+    "TOPIC_PREFIX",
+    "frame_topic",
+    "frame_ts_ms",
+    "is_control_frame",
+    "is_trade_frame",
+]
 
 TOPIC_PREFIX: Final = "publicTrade."
 """What the topic of a trade frame begins with; a symbol follows, or a base coin for options."""
@@ -17,6 +23,8 @@ class _Head(msgspec.Struct):
 
     topic: object = None
     ts: object = None
+    op: object = None
+    type: object = None
 
 
 _DECODER: Final = msgspec.json.Decoder(_Head)
@@ -31,6 +39,12 @@ def is_trade_frame(frame: bytes) -> bool:
         return True
     head = _head(frame)
     return head is None or (isinstance(head.topic, str) and head.topic.startswith(TOPIC_PREFIX))
+
+
+def is_control_frame(frame: bytes) -> bool:
+    """Whether a frame is an answer of the exchange to a command: an acknowledgement or a pong."""
+    head = _head(frame)
+    return head is not None and (isinstance(head.op, str) or head.type == "COMMAND_RESP")
 
 
 def frame_topic(frame: bytes) -> str | None:

@@ -197,15 +197,32 @@ def test_of_many_bad_frames_ten_are_shown_and_all_are_counted(tmp_path: Path) ->
 def test_trades_that_come_too_late_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "late.jsonl"
     path.write_bytes(frame(0, "100") + frame(1_000_000, "100") + frame(1, "50") + frame(2, "50"))
-    result = invoke("candles", path, "--format", "csv")
+    result = invoke("candles", path, "--format", "csv", "--revise-window-ms", "600000")
     assert (result.exit_code, len(result.stdout.splitlines())) == (1, 3)
     assert result.stderr == "tapecast: 2 trades came too late and are in no candle\n"
+
+
+def test_recordings_in_any_order_and_twice_give_the_same_candles(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.jsonl" for number in range(3)]
+    for number, path in enumerate(paths):
+        times = range(number * 3_600_000, (number + 1) * 3_600_000, 20_000)
+        path.write_bytes(b"".join(frame(at_ms, str(100 + at_ms % 7)) for at_ms in times))
+    in_order = invoke("candles", *paths, "--format", "csv")
+    backwards = invoke("candles", *reversed(paths), *paths, "--format", "csv")
+    without_revisions = [
+        [line.rpartition(",")[0] for line in result.stdout.splitlines()]
+        for result in (in_order, backwards)
+    ]
+    assert without_revisions[0] == without_revisions[1]
+    assert len(without_revisions[0]) == 1 + 180
+    assert (in_order.stderr, backwards.stderr) == ("", "")
+    assert (in_order.exit_code, backwards.exit_code) == (0, 0)
 
 
 @pytest.mark.parametrize(
     ("style", "stdout"), [("table", ""), ("csv", ",".join(FIELDS) + "\n"), ("jsonl", "")]
 )
-@pytest.mark.parametrize("content", [b"", b'{"op":"pong"}\n', b'{"topic":"trade.X"}\n'])
+@pytest.mark.parametrize("content", [b"", b'{"op":"pong"}\n'])
 def test_a_file_without_trades_says_so(
     tmp_path: Path, style: str, stdout: str, content: bytes
 ) -> None:
@@ -214,6 +231,17 @@ def test_a_file_without_trades_says_so(
     result = invoke("candles", path, "--format", style)
     assert (result.exit_code, result.stdout) == (0, stdout)
     assert result.stderr == "tapecast: no candles: no trade was read\n"
+
+
+def test_a_recording_of_something_else_is_told_and_failed(tmp_path: Path) -> None:
+    path = tmp_path / "frames.jsonl"
+    path.write_bytes(b'{"topic":"trade.X"}\n{"topic":"trade.Y"}\n{"op":"pong"}\n')
+    result = invoke("candles", path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [
+        "tapecast: 2 frames are no public trades of the v5 interface and were passed over",
+        "tapecast: no candles: no trade was read",
+    ]
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, recording: Path) -> None:

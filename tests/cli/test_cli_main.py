@@ -26,7 +26,7 @@ EXAMPLES = {
         "tapecast serve --symbols BTCUSDT,ETHUSDT",
         "tapecast serve --symbols 'linear:*USDT,spot:BTC*' --port 9000",
         "tapecast serve --config tapecast.toml",
-        "tapecast serve --replay day.jsonl.zst --speed 10",
+        "tapecast serve --speed 10 --replay monday.jsonl.zst tuesday.jsonl.zst",
     ],
     "sim": [
         "tapecast sim --rate 500",

@@ -90,7 +90,18 @@ def test_a_replay_prints_its_candles_on_stdout_and_its_logs_on_stderr(tmp_path: 
     assert all(re.match(r"\S+Z stats frames \d+ ", line) for line in others)
     logs = [json.loads(line) for line in result.stderr.splitlines()]
     assert {log["level"] for log in logs} == {"info"}
-    assert [log["message"] for log in logs][-2:] == ["replay is done: 3 frames", "stopped"]
+    assert [log["message"] for log in logs][-2:] == [
+        *("replay is done: 3 frames, of which 0 are unknown", "stopped"),
+    ]
+
+
+def test_several_recordings_are_played_one_after_the_other(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.jsonl" for number in range(3)]
+    for number, path in enumerate(paths):
+        path.write_bytes(frame(number * 60_000, "100.5"))
+    result = run("serve", "--port", "0", "--speed", "max", "--replay", *paths)
+    assert result.returncode == 0
+    assert "replay is done: 3 frames, of which 0 are unknown" in result.stderr
 
 
 async def test_a_reader_that_leaves_does_not_end_the_daemon() -> None:

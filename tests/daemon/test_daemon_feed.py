@@ -179,3 +179,12 @@ def test_a_refused_symbol_is_logged_once_and_forgotten_when_it_is_accepted(
         "symbol spot:NOPEUSDT is rejected: Invalid symbol :[publicTrade.NOPEUSDT]",
         "symbol spot:NOPEUSDT is accepted now",
     ]
+
+
+def test_attempts_that_fail_alike_are_one_change() -> None:
+    bench = Bench()
+    line = bench.line("BTCUSDT")
+    for reason in ("refused", "refused", "refused", "HTTP 502", "refused"):
+        bench.feed.on_state(line, "reconnecting", reason)
+    assert [message["reason"] for message in bench.published] == ["refused", "HTTP 502", "refused"]
+    assert bench.worker()[2] == 5

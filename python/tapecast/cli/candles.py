@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from tapecast import Engine
 from tapecast.aliases import Category
-from tapecast.batch import apply_frames, batch_engine
+from tapecast.batch import ANY_MS, apply_frames, batch_engine
 from tapecast.cli.candle_output import Style, print_candles
 from tapecast.cli.options import CATEGORIES
 from tapecast.errors import DecodeError
@@ -65,6 +65,13 @@ _STEP_FRAMES: Final = 1000
     help="What a candle opens at.",
 )
 @click.option("--without-block-trades", is_flag=True, help="Leave block trades out.")
+@click.option(
+    "--revise-window-ms",
+    type=click.IntRange(min=0, max=ANY_MS),
+    default=ANY_MS,
+    metavar="MS",
+    help="How late a trade may come, by the times of the frames. [default: any]",
+)
 @click.pass_context
 def command(  # noqa: PLR0913 -- one parameter an option
     ctx: click.Context,
@@ -76,6 +83,7 @@ def command(  # noqa: PLR0913 -- one parameter an option
     empty: Literal["skip", "flat"],
     open_rule: Literal["first_trade", "previous_close"],
     without_block_trades: bool,
+    revise_window_ms: int,
 ) -> None:
     """Print the one-minute candles of recorded frames, exact to the last digit.
 
@@ -89,22 +97,34 @@ def command(  # noqa: PLR0913 -- one parameter an option
       tapecast candles --category spot --format csv a.jsonl.gz b.jsonl.gz > candles.csv
     """  # noqa: D301 -- click wants the character itself
     engine = batch_engine(
-        empty=empty, open=open_rule, include_block_trades=not without_block_trades
+        empty=empty,
+        open=open_rule,
+        include_block_trades=not without_block_trades,
+        revise_window_ms=revise_window_ms,
     )
-    _read(engine, [Recording(path) for path in files], category)
+    foreign = _read(engine, [Recording(path) for path in files], category)
     print_candles(engine, style)
     bad, late = engine.counts["bad_frames"], engine.counts["late_trades"]
-    if not engine.symbols():
+    is_empty = not engine.symbols()
+    if foreign:
+        text = f"{foreign} frames are no public trades of the v5 interface and were passed over"
+        click.echo(f"tapecast: {text}", err=True)
+    if is_empty:
         click.echo("tapecast: no candles: no trade was read", err=True)
     if bad > _SHOWN_BAD_FRAMES:
         click.echo(f"tapecast: {bad} frames were refused in all", err=True)
     if late:
         click.echo(f"tapecast: {late} trades came too late and are in no candle", err=True)
-    ctx.exit(1 if bad or late else 0)
+    ctx.exit(1 if bad or late or (is_empty and foreign) else 0)
 
 
-def _read(engine: Engine, recordings: Sequence[Recording], category: Category) -> None:
-    """Feed all recordings, with a progress bar on a terminal where that takes a while."""
+def _read(engine: Engine, recordings: Sequence[Recording], category: Category) -> int:
+    """Feed all recordings, with a progress bar on a terminal where that takes a while.
+
+    Returns:
+        How many frames were passed over that are no answers of the exchange either.
+    """
+    foreign = 0
     size_bytes = sum(recording.size_bytes for recording in recordings)
     shown = size_bytes >= _LONG_BYTES and sys.stderr.isatty()
     progress = Progress(console=Console(stderr=True), transient=True) if shown else None
@@ -117,7 +137,8 @@ def _read(engine: Engine, recordings: Sequence[Recording], category: Category) -
                     click.echo(f"tapecast: {where}: frame was refused: {error}", err=True)
 
             frames = recording if progress is None else _tracked(recording, progress)
-            apply_frames(engine, frames, category=category, on_bad_frame=report)
+            foreign += apply_frames(engine, frames, category=category, on_bad_frame=report)
+    return foreign
 
 
 def _tracked(recording: Recording, progress: Progress) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """`tapecast demo`."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -9,6 +10,9 @@ from tapecast.daemon import run_demo, run_until_signal
 from tapecast.sim import SimSettings
 
 __all__ = ["command"]
+
+_LEDGER_TRADES: Final = 20_000
+"""Trades that the exchange of a demo keeps: enough to look into, and flat in memory soon."""
 
 
 @click.command(short_help="Run the daemon against the simulated exchange.")
@@ -32,5 +36,5 @@ def command(
       npx wscat -c ws://127.0.0.1:8848/ws/status
       > {"action":"subscribe","topic":"status"}
     """  # noqa: D301 -- click wants the character itself
-    sim = SimSettings(port=sim_port, rate=rate, seed=seed)
+    sim = SimSettings(port=sim_port, rate=rate, seed=seed, ledger_limit=_LEDGER_TRADES)
     run_until_signal(lambda stop: run_demo(stop, sim=sim, flags=chosen(flags), config=config))

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
 
 _FAILED: Final = 1
 _MISUSED: Final = 2
+_INTERRUPTED: Final = 130
 
 
 class _Commands(click.Group):
@@ -44,6 +45,9 @@ class _Commands(click.Group):
         except ConfigError as error:
             _say(error.problems)
             ctx.exit(_MISUSED)
+        except KeyboardInterrupt:
+            # Before the daemon takes signals itself, or in a command that does not.
+            ctx.exit(_INTERRUPTED)
         except BrokenPipeError:
             # Whoever read our output has left; click ends quietly.
             raise

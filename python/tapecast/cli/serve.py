@@ -41,6 +41,7 @@ class _Speed(click.ParamType[float]):
 
 
 @click.command(short_help="Run the daemon.")
+@click.argument("more", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
 @config_option
 @click.option(
     "--replay",
@@ -48,7 +49,7 @@ class _Speed(click.ParamType[float]):
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="Play recorded frames in place of the exchange (one raw frame a line; plain, gzip or "
-    "Zstandard), then end; several in their order.",
+    "Zstandard), then end; further files may follow, and are played in their order.",
 )
 @click.option(
     "--speed",
@@ -73,8 +74,9 @@ class _Speed(click.ParamType[float]):
     help="With --replay: begin once so many clients have subscribed. [default: 0]",
 )
 @setting_options
-def command(
+def command(  # noqa: PLR0913 -- one parameter an option
     *,
+    more: tuple[Path, ...],
     config: Path | None,
     replay: tuple[Path, ...],
     speed: float,
@@ -92,15 +94,15 @@ def command(
       tapecast serve --symbols BTCUSDT,ETHUSDT
       tapecast serve --symbols 'linear:*USDT,spot:BTC*' --port 9000
       tapecast serve --config tapecast.toml
-      tapecast serve --replay day.jsonl.zst --speed 10
+      tapecast serve --speed 10 --replay monday.jsonl.zst tuesday.jsonl.zst
     """  # noqa: D301 -- click wants the character itself
     if not replay:
-        _refuse_given("speed", "category", "wait_clients")
+        _refuse_given("speed", "category", "wait_clients", "more")
     settings = load(config, chosen(flags))
     recorded = None
     if replay:
         recorded = ReplaySettings(
-            recordings=tuple(Recording(path) for path in replay),
+            recordings=tuple(Recording(path) for path in (*replay, *more)),
             category=category,
             speed=None if speed == math.inf else speed,
             wait_clients=wait_clients,
@@ -112,7 +114,7 @@ def _refuse_given(*names: str) -> None:
     """Raise click.UsageError if any of these was given, which mean something in a replay alone."""
     context = click.get_current_context()
     given = [
-        f"--{name.replace('_', '-')}"
+        "FILE" if name == "more" else f"--{name.replace('_', '-')}"
         for name in names
         if context.get_parameter_source(name) is not ParameterSource.DEFAULT
     ]

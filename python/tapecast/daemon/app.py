@@ -204,7 +204,7 @@ async def run(
     """
     clock = SystemClock()
     registry = ThreadRegistry(monotonic_ns=clock.monotonic_ns, cpu_ns=thread_cpu_ns)
-    console = LineWriter(stdout, _writer(registry, "console-writer"))
+    console = LineWriter(stdout, _writer(registry, "console-writer"), on_failed=_console_has_gone)
     logs = LineWriter(stderr, _writer(registry, "log-writer"))
 
     def dropped() -> dict[str, int]:
@@ -226,6 +226,10 @@ async def run(
     finally:
         console.close(_WRITERS_CLOSE_S)
         logs.close(_WRITERS_CLOSE_S)
+
+
+def _console_has_gone(error: OSError) -> None:
+    _LOGGER.warning("nothing is printed any more, the stream goes on: stdout: %s", error.strerror)
 
 
 def _writer(registry: ThreadRegistry, name: str) -> Worker:

@@ -61,6 +61,7 @@ class Feed:
         self._registry = registry
         self._wall_ms = wall_ms
         self._workers: dict[str, Worker] = {}
+        self._states: dict[str, tuple[str, str]] = {}
         # Topics that their line carries at present, and when the gaps of refused frames end.
         self._carried: set[tuple[Category, str]] = set()
         self._mended_ms: dict[tuple[Category, str], int] = {}
@@ -116,6 +117,10 @@ class Feed:
             worker.restarted()
         elif state == "closed":
             worker.stopped()
+        if self._states.get(line.config.name) == (state, reason):
+            # One attempt after the other fails in the same way: no change.
+            return
+        self._states[line.config.name] = (state, reason)
         level = logging.WARNING if state in {"reconnecting", "stale"} else logging.INFO
         _LOGGER.log(level, "line %s is %s%s", line.config.name, state, f": {reason}" * bool(reason))
         now_ms = self._wall_ms()

@@ -11,7 +11,7 @@ import msgspec
 from tapecast.aliases import Category
 from tapecast.daemon.feed import Feed
 from tapecast.daemon.timers import Clock
-from tapecast.frames import frame_ts_ms, is_trade_frame
+from tapecast.frames import frame_ts_ms, is_control_frame, is_trade_frame
 from tapecast.recording import Recording
 from tapecast.telemetry import Worker
 
@@ -74,6 +74,7 @@ class Replay:
         self._is_congested = is_congested
         self._first_ts_ms: int | None = None
         self._started_s = 0.0
+        self._unknown_total = 0
 
     def check(self) -> None:
         """Raise OSError if a file is not there."""
@@ -82,7 +83,7 @@ class Replay:
 
     def counts(self) -> dict[str, int]:
         """Return the totals that a live source has; a replay loses nothing."""
-        return {"reconnects": 0, "unknown_frames": 0}
+        return {"reconnects": 0, "unknown_frames": self._unknown_total}
 
     async def run(self) -> None:
         """Play everything and return once the clients have it, or do not read on.
@@ -103,9 +104,13 @@ class Replay:
                 await self._wait_for(frame, played)
                 if is_trade_frame(frame):
                     self._apply(frame)
+                else:
+                    self._unknown_total += not is_control_frame(frame)
                 played += 1
         await self._until_read()
-        _LOGGER.info("replay is done: %d frames", played)
+        _LOGGER.info(
+            "replay is done: %d frames, of which %d are unknown", played, self._unknown_total
+        )
         self._worker.stopped()
 
     def _apply(self, frame: bytes) -> None:

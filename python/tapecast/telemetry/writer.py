@@ -26,6 +26,7 @@ class LineWriter:
         worker: Where the thread reports.
         max_lines: Lines that may wait.
         write: Writes bytes to a descriptor and returns how many; for tests.
+        on_failed: Told, in the thread, why nothing is written any more.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class LineWriter:
         *,
         max_lines: int = 10_000,
         write: Callable[[int, bytes], int] = os.write,
+        on_failed: Callable[[OSError], None] | None = None,
     ) -> None:
         self.dropped_total = 0
         self._descriptor = descriptor
         self._worker = worker
         self._max_lines = max_lines
         self._write = write
+        self._on_failed = on_failed
         self._lines: deque[str] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -107,3 +110,5 @@ class LineWriter:
             self.dropped_total += lost + len(self._lines)
             self._lines.clear()
             self._max_lines = 0
+        if self._on_failed is not None:
+            self._on_failed(error)

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tapecast_core::batch;
 
-/// An immutable sequence of messages; see `_core.pyi`.
+/// What one call publishes: an immutable sequence of messages in the order of their numbers.
 #[pyclass(frozen, sequence, module = "tapecast._core")]
 pub(crate) struct Batch(Arc<batch::Batch>);
 
@@ -64,7 +64,7 @@ impl BatchIterator {
     }
 }
 
-/// One message of a batch; see `_core.pyi`.
+/// One message to be published; immutable.
 #[pyclass(frozen, module = "tapecast._core")]
 pub(crate) struct Message {
     batch: Arc<batch::Batch>,
@@ -79,31 +79,37 @@ impl Message {
 
 #[pymethods]
 impl Message {
+    /// The message's `type` on the wire.
     #[getter]
     fn r#type(&self) -> &'static str {
         self.inner().kind.name()
     }
 
+    /// Category of its symbol; `None` for messages about no symbol.
     #[getter]
     fn category(&self) -> Option<&'static str> {
         self.inner().category.map(tapecast_core::trade::Category::name)
     }
 
+    /// Its symbol (of a gap: the topic); `None` for messages about no symbol.
     #[getter]
     fn symbol(&self) -> Option<&str> {
         self.inner().symbol.as_deref()
     }
 
+    /// Its number: one more than the message before; in progress: that of the last one.
     #[getter]
     fn seq(&self) -> u64 {
         self.inner().seq
     }
 
+    /// One finished JSON object as UTF-8, ready to be sent as a text frame.
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.batch.payload(self.inner()))
     }
 
+    /// The console line of stats and candles, without a line end; `None` for the others.
     #[getter]
     fn text(&self) -> Option<&str> {
         self.inner().text.as_deref()

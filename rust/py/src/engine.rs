@@ -15,7 +15,39 @@ use crate::batch::Batch;
 use crate::error::CallError;
 use crate::options;
 
-/// Exact live aggregation; see `_core.pyi`.
+/// Exact live aggregation of public trades into candles, counters and messages.
+///
+/// Each trade counts once, by (category, symbol, trade id), however often and in whatever order it
+/// arrives. Sums are exact; an overflow refuses the frame.
+///
+/// Args:
+///     grace_ms: How long after its end a window still takes trades, in milliseconds.
+///     revise_window_ms: How long after its end a closed window is still revised by a late trade,
+///         in milliseconds. Trade ids are remembered as long.
+///     empty: What a minute without trades publishes: nothing, or a flat candle at the last close
+///         (as Bybit's klines; a jump of the clock by more than a week is not filled).
+///     open: What a candle opens at: its first trade, or the close before it, which high and low
+///         then include (as Bybit's klines).
+///     include_block_trades: Whether block trades count in candles; they are published as trades
+///         all the same.
+///     clock: What closes windows: `advance` ("wall"), or the greatest event time seen ("event",
+///         for replay and batch).
+///     primary_category: The category whose symbols stand bare in `last_prices`; the first one fed,
+///         where `None`.
+///     epoch: Opaque name of this numbering of messages.
+///     max_future_ms: How far ahead of the clock an event time may lie, in milliseconds. The clock
+///         is the greater of the greatest event time seen and `received_ns` ("wall") or the frame's
+///         own `ts` ("event").
+///     assume_covered: Whether every symbol counts as received whole from the first trade of its
+///         category on. If not, candles are incomplete until `cover` says so.
+///     recent_trades: How many trades a snapshot holds.
+///     history_candles: How many candles of a symbol are kept after they can no longer be revised.
+///     max_symbols: How many symbols may be known; a frame with one more is refused.
+///     max_trade_ids: How many trade ids may be remembered. Beyond it the oldest closed windows are
+///         given up before their time: their late trades are then counted as late.
+///
+/// Raises:
+///     ValueError: If a setting is outside its choices or range; the text names both.
 #[pyclass(module = "tapecast._core")]
 pub(crate) struct Engine(engine::Engine);
 
@@ -63,15 +95,46 @@ impl Engine {
         })))
     }
 
+    /// Apply one exchange frame and return what must be published.
+    ///
+    /// A frame is applied whole or not at all: if any trade in it is malformed, nothing changes but
+    /// the count of bad frames. Trades come in the order of the frame, then closed candles that
+    /// they revised, then (event clock) the candles that they closed.
+    ///
+    /// Args:
+    ///     frame: One text frame as UTF-8 bytes, exactly as received.
+    ///     received_ns: Wall clock at receipt, in nanoseconds since the epoch; never chooses a
+    ///         window.
+    ///     category: What the connection carries; a frame does not say it.
+    ///
+    /// Raises:
+    ///     DecodeError: If the frame is not a well-formed trade message of this category.
+    ///     ValueError: If the category is unknown.
     #[pyo3(signature = (frame, *, received_ns, category = "linear"))]
     fn feed(&mut self, frame: &[u8], received_ns: i64, category: &str) -> Result<Batch, CallError> {
         Ok(self.0.feed(frame, received_ns, category.parse()?)?.into())
     }
 
+    /// Close every window whose end and grace have passed at `now_ms`, oldest first.
+    ///
+    /// A time before that of an earlier call changes nothing.
     fn advance(&mut self, now_ms: i64) -> Batch {
         self.0.advance(now_ms).into()
     }
 
+    /// Publish one stats message.
+    ///
+    /// Args:
+    ///     now_ms: Wall clock, in milliseconds since the epoch.
+    ///     interval_ns: Time since the last call, on a monotonic clock; what rates are computed
+    ///         over.
+    ///     counts: The caller's growing totals by name, beside the engine's own; the same name
+    ///         replaces the engine's.
+    ///     thread_statuses: A JSON array, spliced in as it is.
+    ///     rejected_symbols: A JSON array, spliced in as it is.
+    ///
+    /// Raises:
+    ///     ValueError: If one of the arrays is none.
     #[pyo3(signature = (
         now_ms, *, interval_ns, counts, thread_statuses = None, rejected_symbols = None,
     ))]
@@ -95,11 +158,15 @@ impl Engine {
         Ok(self.0.stats(&input).into())
     }
 
+    /// Publish a change of an upstream connection.
     #[pyo3(signature = (now_ms, *, line, state, reason = ""))]
     fn upstream(&mut self, now_ms: i64, line: &str, state: &str, reason: &str) -> Batch {
         self.0.upstream(&LineChange { now_ms, line, state, reason }).into()
     }
 
+    /// Take note that these topics (symbols; for options base coins) are whole from `at_ms` on.
+    ///
+    /// Publishes the gaps that ended by it, `unhealed`, and closed candles that turn out whole.
     #[pyo3(signature = (at_ms, *, category, topics))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
     fn cover(
@@ -112,6 +179,10 @@ impl Engine {
         Ok(self.0.cover(category, topics.iter().map(String::as_str), at_ms).into())
     }
 
+    /// Take note that from `at_ms` on trades of these topics may be missed.
+    ///
+    /// Publishes the gaps that began by it, `open`, and closed candles that they make incomplete.
+    /// Topics that are uncovered already stay so without a word.
     #[pyo3(signature = (at_ms, *, category, topics))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
     fn uncover(
@@ -124,12 +195,23 @@ impl Engine {
         Ok(self.0.uncover(category, topics.iter().map(String::as_str), at_ms).into())
     }
 
+    /// Return the candles in progress that changed since version `since` (0: all).
+    ///
+    /// Of each symbol the newest. They take no numbers: their `seq` is that of the last published
+    /// message. The first item is the version to ask with next time.
     #[pyo3(signature = (since = 0))]
     fn partials(&mut self, since: u64) -> (u64, Batch) {
         let (version, batch) = self.0.partials(since);
         (version, batch.into())
     }
 
+    /// Return what a client needs to begin with: one JSON object with `epoch` and `seq`.
+    ///
+    /// Args:
+    ///     history: How many closed candles of each symbol; 0 and 1 give the newest.
+    ///     types: The types wanted; all where `None`.
+    ///     symbols: The symbols wanted, each bare or as `category:SYMBOL`; all where `None`.
+    ///     in_progress: Whether candles in progress follow the closed ones of each symbol.
     #[pyo3(signature = (*, history = 0, types = None, symbols = None, in_progress = false))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python set")]
     fn snapshot<'py>(
@@ -152,10 +234,17 @@ impl Engine {
         Ok(PyBytes::new(py, &self.0.snapshot(&options)))
     }
 
+    /// Return every symbol known, in the order of its first trade.
     fn symbols(&self) -> Vec<(&'static str, &str)> {
         self.0.series().iter().map(|series| (series.category.name(), &*series.symbol)).collect()
     }
 
+    /// Return the known closed candles and those in progress, by symbol, oldest first.
+    ///
+    /// A structured array with the fields `category` (U7), `symbol` (U32), `start_ms`, `end_ms`
+    /// (int64, milliseconds since the epoch), `open`, `high`, `low`, `close`, `volume`, `turnover`,
+    /// `buy_volume` (float64; with `exact` their text, U41), `trades` (int64), `vwap` (float64, NaN
+    /// where volume is 0), `closed`, `complete` (bool), `revision` (int64).
     #[pyo3(signature = (symbol = None, *, category = None, exact = false))]
     fn candles<'py>(
         &self,
@@ -169,26 +258,33 @@ impl Engine {
         arrays::candles(py, &self.0, (category, symbol), exact)
     }
 
+    /// Return the most recent trades, oldest first.
+    ///
+    /// Fields as in `decode_trades`, behind `category` (U7).
     #[pyo3(signature = (*, exact = false))]
     fn trades<'py>(&self, py: Python<'py>, exact: bool) -> PyResult<Bound<'py, PyAny>> {
         arrays::recent_trades(py, &self.0, exact)
     }
 
+    /// Number of the last published message; 0 before the first.
     #[getter]
     fn seq(&self) -> u64 {
         self.0.seq()
     }
 
+    /// Name of this numbering of messages.
     #[getter]
     fn epoch(&self) -> &str {
         self.0.epoch()
     }
 
+    /// The greatest event time seen, in milliseconds since the epoch.
     #[getter]
     fn event_ms(&self) -> Option<i64> {
         self.0.event_ms()
     }
 
+    /// The engine's totals by their names on the wire.
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = PyDict::new(py);

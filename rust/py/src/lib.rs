@@ -1,6 +1,9 @@
 //! The extension module `tapecast._core`: thin wrappers named as in the core.
 //!
-//! Its reference text lives in `_core.pyi`.
+//! Its reference text lives in `_core.pyi`; doc comments repeat it word for word, as what Python's
+//! `help` shows.
+
+#![expect(clippy::doc_markdown, reason = "Python docstrings in Google style")]
 
 mod arrays;
 mod batch;
