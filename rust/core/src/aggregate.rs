@@ -173,6 +173,13 @@ impl Aggregator {
 
     /// Turns the frame's own symbol indices into those of the series, adding unknown ones.
     fn resolve(&mut self, category: Category, frame: &mut Frame) -> Result<(), FrameError> {
+        // Nearly all frames are of one symbol that is known.
+        if let [symbol] = frame.symbols.as_slice()
+            && let Some(&series) = self.index[category as usize].get(symbol.as_str())
+        {
+            frame.trades.iter_mut().for_each(|trade| trade.symbol = series);
+            return Ok(());
+        }
         let mut mapped = Vec::with_capacity(frame.symbols.len());
         let mut first_uses = vec![None; frame.symbols.len()];
         for trade in frame.trades.iter().rev() {

@@ -278,8 +278,19 @@ fn write_scaled(out: &mut Vec<u8>, digits: &str, scale: u8) {
     }
 }
 
-const fn pow10(exponent: u8) -> u128 {
-    10_u128.pow(exponent as u32)
+/// The powers of ten that fit 128 bits.
+const POWERS: [u128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+fn pow10(exponent: u8) -> u128 {
+    POWERS[usize::from(exponent)]
 }
 
 /// The double nearest to the exact quotient of two sums, ties to even; `None` for a zero divisor.

@@ -267,10 +267,14 @@ impl Engine {
         batch
     }
 
+    /// The last price of every symbol, those of the primary category first.
     fn last_prices(&self) -> Vec<(String, Vec<u8>)> {
-        let named = self.aggregator.series().iter().filter_map(|series| {
+        let is_primary = |series: &&Series| self.primary == Some(series.category);
+        let series = self.aggregator.series().iter();
+        let (first, others): (Vec<_>, Vec<_>) = series.partition(is_primary);
+        let named = first.into_iter().chain(others).filter_map(|series| {
             let price = series.last_price()?;
-            let name = if self.primary == Some(series.category) {
+            let name = if is_primary(&series) {
                 series.symbol.to_string()
             } else {
                 format!("{}:{}", series.category.name(), series.symbol)

@@ -16,6 +16,9 @@ use crate::trade::{Category, Trade, TradeId};
 /// A bound on the work that one trade can cause, whatever its time.
 const MAX_FLAT_MINUTES: i64 = 7 * 24 * 60;
 
+/// The fewest ids that are worth looking through.
+const MIN_IDS_PURGED: usize = 256;
+
 /// The close that the next window opens at, once its own window is gone.
 #[derive(Debug, Clone, Copy)]
 struct Carry {
@@ -46,6 +49,8 @@ pub struct Series {
     carry: Option<Carry>,
     /// Remembered ids with the start of their window.
     seen: FxHashMap<TradeId, i64>,
+    /// How many ids are looked through for those of windows that are gone.
+    purge_at: usize,
     history: VecDeque<Candle>,
     last: Option<Edge>,
 }
@@ -60,6 +65,7 @@ impl Series {
             windows: VecDeque::new(),
             carry: None,
             seen: FxHashMap::default(),
+            purge_at: MIN_IDS_PURGED,
             history: VecDeque::new(),
             last: None,
         }
@@ -207,7 +213,12 @@ impl Series {
             self.history.drain(..surplus);
         }
         // Also where no window went: block trades that count in no candle have ids all the same.
-        self.seen.retain(|_, start_ms| *start_ms >= until_ms);
+        // Ids of windows that are gone do no harm, so that they go when they are half of all: once
+        // for each id, and not once a minute for all of them.
+        if self.seen.len() >= self.purge_at {
+            self.seen.retain(|_, start_ms| *start_ms >= until_ms);
+            self.purge_at = 2 * self.seen.len() + MIN_IDS_PURGED;
+        }
     }
 
     /// Start of the oldest window that is still held.
