@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::candle::{Candle, Fold, WINDOW_MS, window_start};
+use crate::candle::{Candle, WINDOW_MS, window_start};
 use crate::coverage::Coverage;
 use crate::dedupe::Remembered;
 use crate::error::{ErrorKind, FrameError};
@@ -16,6 +16,7 @@ use crate::fields::MAX_EVENT_MS;
 use crate::frame::Frame;
 use crate::series::{Rules, Series};
 use crate::settings::Settings;
+use crate::staging::{Staged, Staging};
 use crate::trade::{Category, Trade};
 
 /// What became of one trade of a frame.
@@ -64,17 +65,7 @@ pub(crate) struct Aggregator {
     max_event_ms: Option<i64>,
     remembered: Remembered,
     version: u64,
-    staged: Vec<Staged>,
-    /// Where the window of a symbol and start stands in `staged`.
-    staged_at: FxHashMap<(u32, i64), usize>,
-}
-
-/// What a window will hold once its frame is applied.
-#[derive(Debug)]
-struct Staged {
-    series: u32,
-    start_ms: i64,
-    fold: Fold,
+    staging: Staging,
 }
 
 /// What must be given up for the ids of a frame.
@@ -101,8 +92,7 @@ impl Aggregator {
             max_event_ms: None,
             remembered: Remembered::default(),
             version: 0,
-            staged: Vec::new(),
-            staged_at: FxHashMap::default(),
+            staging: Staging::default(),
         }
     }
 
@@ -283,43 +273,16 @@ impl Aggregator {
 
     /// Adds the fresh trades to copies of what their windows hold, so that a fault leaves no trace.
     fn stage(&mut self, frame: &Frame, verdicts: &[Verdict]) -> Result<(), FrameError> {
-        self.staged.clear();
-        self.staged_at.clear();
+        self.staging.clear();
         for (trade, &verdict) in frame.trades.iter().zip(verdicts) {
             if !self.counts(trade, verdict) {
                 continue;
             }
             let start_ms = window_start(trade.event_ms);
-            let added = match self.staged_for(trade.symbol, start_ms) {
-                Some(staged) => staged.fold.add(trade),
-                None => self.stage_first(trade, start_ms),
-            };
-            added.ok_or_else(|| overflow(trade))?;
+            let held = || self.series[trade.symbol as usize].fold(start_ms);
+            self.staging.add(trade, start_ms, held).ok_or_else(|| overflow(trade))?;
         }
         Ok(())
-    }
-
-    /// What was staged of a window already; mostly the last one.
-    fn staged_for(&mut self, series: u32, start_ms: i64) -> Option<&mut Staged> {
-        let at = match self.staged.last() {
-            Some(last) if last.series == series && last.start_ms == start_ms => {
-                self.staged.len() - 1
-            }
-            _ => *self.staged_at.get(&(series, start_ms))?,
-        };
-        self.staged.get_mut(at)
-    }
-
-    /// Stages a window with one more trade; `None` where a sum would not fit.
-    fn stage_first(&mut self, trade: &Trade, start_ms: i64) -> Option<()> {
-        let series = trade.symbol;
-        let fold = match self.series[series as usize].fold(start_ms) {
-            Some(mut fold) => fold.add(trade).map(|()| fold)?,
-            None => Fold::of(trade),
-        };
-        self.staged_at.insert((series, start_ms), self.staged.len());
-        self.staged.push(Staged { series, start_ms, fold });
-        Some(())
     }
 
     fn take_back(
@@ -352,7 +315,7 @@ impl Aggregator {
     ) {
         self.version += 1;
         let mut revised: Vec<News> = Vec::new();
-        for Staged { series, start_ms, fold } in self.staged.drain(..) {
+        for Staged { series, start_ms, fold } in self.staging.drain() {
             self.series[series as usize].set_fold(start_ms, fold);
             self.series[series as usize].version = self.version;
             if start_ms < self.closed_until_ms {

@@ -33,5 +33,6 @@ pub mod series;
 pub mod settings;
 mod shapes;
 pub mod snapshot;
+mod staging;
 mod swar;
 pub mod trade;
