@@ -343,3 +343,15 @@ def test_a_refused_frame_without_a_time_of_its_own_is_of_the_newest_minute(bad: 
     minutes = [frame(number * MINUTE_MS, "100") for number in range(5)]
     candles = aggregate([*minutes[:3], bad, *minutes[3:]], on_bad_frame=lambda _: None)
     assert candles["complete"][:3].tolist() == [True, False, False]
+
+
+def test_the_own_minute_of_a_refused_frame_is_meant_after_a_long_silence() -> None:
+    good = [frame(at_ms, "100") for at_ms in (0, 65_000, 240_009, 360_000, 480_000)]
+    bad = frame(240_000, "-1")
+    candles = aggregate([*good[:2], bad, *good[2:]], on_bad_frame=lambda _: None)
+    closed = candles[candles["closed"]]
+    by_minute = dict(
+        zip((closed["start_ms"] - START_MS) // MINUTE_MS, closed["complete"], strict=True)
+    )
+    assert not by_minute[4]
+    assert by_minute[6]

@@ -163,6 +163,13 @@ class Engine:
         Topics that are uncovered already stay so without a word.
         """
 
+    def miss(self, from_ms: int, to_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
+        """Take note that trades of these topics were missed from `from_ms` to `to_ms`.
+
+        The stretch, which `to_ms` is not part of, is over; `uncover` is for one that goes on.
+        Publishes a gap that is `unhealed`, and closed candles that it makes incomplete.
+        """
+
     def partials(self, since: int = 0) -> tuple[int, Batch]:
         """Return the candles in progress that changed since version `since` (0: all).
 

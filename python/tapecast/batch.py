@@ -98,22 +98,29 @@ def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> list[Me
 
     Args:
         engine: What refused it.
-        frame: The frame. Where its topic or its time cannot be read, any topic known so far and the
-            greatest time seen are meant.
+        frame: The frame. Where its topic cannot be read, any topic known so far is meant; where its
+            time cannot be read, the greatest time seen, and both where they are far apart.
         category: What the frame carries.
 
     Returns:
         What must be published: the gap's beginning and end, and candles that are incomplete now.
     """
-    at_ms, clock_ms = frame_ts_ms(frame), engine.event_ms
-    if at_ms is None or (clock_ms is not None and abs(at_ms - clock_ms) > _PLAUSIBLE_MS):
-        at_ms = clock_ms
-    if at_ms is None:
-        return []
     topic = frame_topic(frame)
     topics = [topic] if topic is not None and len(topic) <= _MAX_TOPIC_CHARS else _topics(engine)
-    lost = engine.uncover(at_ms - _IN_FLIGHT_MS, category=category, topics=topics)
-    return [*lost, *engine.cover(at_ms + 1, category=category, topics=topics)]
+    messages: list[Message] = []
+    for at_ms in _times_meant(frame_ts_ms(frame), engine.event_ms):
+        messages += engine.miss(at_ms - _IN_FLIGHT_MS, at_ms + 1, category=category, topics=topics)
+    return messages
+
+
+def _times_meant(ts_ms: int | None, clock_ms: int | None) -> list[int]:
+    """Return when a refused frame's trades may have been: its own time, and the clock in doubt."""
+    if ts_ms is None:
+        return [] if clock_ms is None else [clock_ms]
+    if clock_ms is None or abs(ts_ms - clock_ms) <= _PLAUSIBLE_MS:
+        return [ts_ms]
+    # A quiet symbol, a file out of order, or a damaged time: nobody knows which.
+    return sorted((ts_ms, clock_ms))
 
 
 def _topics(engine: Engine) -> list[str]:

@@ -31,7 +31,13 @@ def test_symbols_hold_only_for_messages_with_a_symbol() -> None:
     assert chosen.passes(engine.publish("upstream", None, None))
 
 
-@pytest.mark.parametrize("pattern", ["BTC-25JUN27-*", "BTC*", "option:BTC-25JUN27-1-C", "*-C-USDT"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("BTC-25JUN27-*", "BTC*", "option:BTC-25JUN27-1-C", "*-C-USDT", "*25JUN27*", "BTC*27-*"),
+        *("[A-C]TC-*", "BTC*C-USDT", "option:*JUN*", "BTC?25JUN27*", "opt*:BTC-*"),
+    ],
+)
 def test_a_gap_of_options_passes_to_whoever_has_contracts_of_its_coin(pattern: str) -> None:
     engine, chosen = FakeEngine(), Filter(symbols=[pattern])
     assert chosen.passes(engine.publish("gap", "BTC", "option"))

@@ -336,3 +336,9 @@ def test_a_large_reply_counts_as_as_many_commands_as_it_has_mebibytes() -> None:
     limited = reader.receive('{"action":"ping"}', now_s=0.0)
     assert b'"rate_limited"' in (limited.reply or b"")
     assert reader.receive('{"action":"ping"}', now_s=1.0).command == Ping()
+
+
+def test_a_reply_of_any_size_makes_no_flood_of_a_client_that_waits() -> None:
+    reader = CommandReader(ServerLimits(), now_s=0.0)
+    reader.charge(500 << 20)
+    assert reader.receive('{"action":"ping"}', now_s=0.1).command == Ping()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 
 from tapecast.aliases import MessageType
 from tapecast.server.interfaces import StreamMessage
@@ -29,7 +29,16 @@ class Filter:
         passes_all: Whether there is nothing to filter.
     """
 
-    __slots__ = ("_bare", "_coins", "_known", "_qualified", "_types", "key", "passes_all", "types")
+    __slots__ = (
+        "_bare",
+        "_known",
+        "_patterns",
+        "_qualified",
+        "_types",
+        "key",
+        "passes_all",
+        "types",
+    )
 
     def __init__(
         self, types: Iterable[MessageType] | None = None, symbols: Iterable[str] | None = None
@@ -41,8 +50,7 @@ class Filter:
         self.passes_all = types is None and symbols is None
         self._bare = _compile(pattern for pattern in patterns or () if ":" not in pattern)
         self._qualified = _compile(pattern for pattern in patterns or () if ":" in pattern)
-        # The gap of an option has its base coin for a symbol: `BTC` of `BTC-25JUN27-106000-C-USDT`.
-        self._coins = _compile(pattern.partition("-")[0] for pattern in patterns or ())
+        self._patterns = patterns or ()
         self._known: dict[tuple[str | None, str], bool] | None = None if patterns is None else {}
 
     @property
@@ -55,8 +63,7 @@ class Filter:
         if self._types is not None and message.type not in self._types:
             return False
         if self._known is not None and message.type == "gap" and message.category == "option":
-            names = (str(message.symbol), f"option:{message.symbol}")
-            return any(self._coins.fullmatch(name) for name in names)
+            return any(_may_mean(pattern, str(message.symbol)) for pattern in self._patterns)
         return (
             self._known is None
             or message.symbol is None
@@ -76,6 +83,19 @@ class Filter:
                 self._known.clear()
             self._known[category, symbol] = known
         return known
+
+
+def _may_mean(pattern: str, coin: str) -> bool:
+    """Return whether a pattern may match contracts of a base coin, `BTC-25JUN27-106000-C-USDT`.
+
+    Only what stands before the first wildcard can rule that out.
+    """
+    category, colon, name = pattern.rpartition(":")
+    if colon and not fnmatchcase("option", category):
+        return False
+    literal = re.split(r"[*?\[]", name, maxsplit=1)[0]
+    contracts = f"{coin}-"
+    return contracts.startswith(literal) or literal.startswith(contracts)
 
 
 def _compile(patterns: Iterable[str]) -> re.Pattern[str]:

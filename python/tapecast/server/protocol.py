@@ -99,7 +99,8 @@ class CommandReader:
 
     def charge(self, reply_bytes: int) -> None:
         """Count a large reply as as many commands as it has mebibytes: making it takes time."""
-        self._tokens -= reply_bytes / _BYTES_PER_TOKEN
+        # Never more than what is left: who asked for much waits, and is no flood for it.
+        self._tokens = max(0.0, self._tokens - reply_bytes / _BYTES_PER_TOKEN)
 
     def _rate_limited(self) -> CommandError:
         """Return the error of a command beyond the rate."""

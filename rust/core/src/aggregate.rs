@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::candle::{Candle, WINDOW_MS, window_start};
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Loss};
 use crate::dedupe::Remembered;
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::MAX_EVENT_MS;
@@ -455,11 +455,27 @@ impl Aggregator {
         news: &mut Vec<News>,
     ) -> Option<Gap> {
         let coverage = self.coverage_of(category, topic);
-        if !self.coverages[coverage].lose(at_ms) {
+        let loss = self.coverages[coverage].lose(at_ms);
+        if loss == Loss::Known {
             return None;
         }
         self.refresh_covered_by(coverage, window_start(at_ms), news);
-        Some(Gap { category, topic: topic.into(), from_ms: at_ms, to_ms: at_ms })
+        let gap = Gap { category, topic: topic.into(), from_ms: at_ms, to_ms: at_ms };
+        (loss == Loss::New).then_some(gap)
+    }
+
+    /// Trades of `topic` were missed in a stretch that is over.
+    pub(crate) fn miss(
+        &mut self,
+        category: Category,
+        topic: &str,
+        (from_ms, to_ms): (i64, i64),
+        news: &mut Vec<News>,
+    ) -> Gap {
+        let coverage = self.coverage_of(category, topic);
+        self.coverages[coverage].miss(from_ms, to_ms);
+        self.refresh_covered_by(coverage, window_start(from_ms), news);
+        Gap { category, topic: topic.into(), from_ms, to_ms }
     }
 
     /// Publishes what a changed coverage makes new of closed windows from `from_ms` on.

@@ -1,5 +1,16 @@
 //! Which stretches of time a topic was not received in.
 
+/// What a loss changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Nothing: the topic was not received anyway.
+    Known,
+    /// The beginning of the stretch that is open.
+    Earlier,
+    /// A stretch begins.
+    New,
+}
+
 /// The stretches of one topic in which trades may have been missed.
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
@@ -13,13 +24,28 @@ impl Coverage {
         Self { missed: vec![(i64::MIN, i64::MAX)] }
     }
 
-    /// From `at_ms` on trades may be missed; whether that is news.
-    pub(crate) fn lose(&mut self, at_ms: i64) -> bool {
-        if self.missed.last().is_some_and(|(_, to_ms)| *to_ms == i64::MAX) {
-            return false;
+    /// From `at_ms` on trades may be missed.
+    pub(crate) fn lose(&mut self, at_ms: i64) -> Loss {
+        match self.missed.last_mut() {
+            Some((from_ms, i64::MAX)) if at_ms < *from_ms => {
+                *from_ms = at_ms;
+                Loss::Earlier
+            }
+            Some((_, i64::MAX)) => Loss::Known,
+            _ => {
+                self.missed.push((at_ms, i64::MAX));
+                Loss::New
+            }
         }
-        self.missed.push((at_ms, i64::MAX));
-        true
+    }
+
+    /// Trades of a stretch that is over were missed.
+    pub(crate) fn miss(&mut self, from_ms: i64, to_ms: i64) {
+        let is_open = self.missed.last().is_some_and(|(_, to_ms)| *to_ms == i64::MAX);
+        let at = self.missed.len() - usize::from(is_open);
+        if at == 0 || self.missed[at - 1] != (from_ms, to_ms) {
+            self.missed.insert(at, (from_ms, to_ms));
+        }
     }
 
     /// From `at_ms` on trades are received; the stretch that ended by it, if any.

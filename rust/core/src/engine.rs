@@ -339,6 +339,27 @@ impl Engine {
         batch
     }
 
+    /// Trades of these topics were missed in `[from_ms, to_ms)`, which is over.
+    ///
+    /// Publishes a gap that is `unhealed`, and the closed candles that it touches.
+    pub fn miss<'a>(
+        &mut self,
+        category: Category,
+        topics: impl IntoIterator<Item = &'a str>,
+        (from_ms, to_ms): (i64, i64),
+    ) -> Batch {
+        let mut batch = Batch::default();
+        let from_ms = from_ms.clamp(0, MAX_EVENT_MS);
+        let stretch = (from_ms, to_ms.clamp(from_ms, MAX_EVENT_MS));
+        for topic in topics {
+            let gap = self.aggregator.miss(category, topic, stretch, &mut self.news);
+            self.counters.gaps_total += 1;
+            self.publish_gap(&mut batch, &gap, "unhealed");
+        }
+        self.publish_news(&mut batch);
+        batch
+    }
+
     fn publish_gap(&mut self, batch: &mut Batch, gap: &Gap, state: &str) {
         self.seq += 1;
         let of = Some((gap.category, gap.topic.clone()));

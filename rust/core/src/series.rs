@@ -16,9 +16,6 @@ use crate::trade::{Category, Trade, TradeId};
 /// A bound on the work that one trade can cause, whatever its time.
 const MAX_FLAT_MINUTES: i64 = 7 * 24 * 60;
 
-/// The fewest ids that are worth looking through.
-const MIN_IDS_PURGED: usize = 256;
-
 /// The close that the next window opens at, once its own window is gone.
 #[derive(Debug, Clone, Copy)]
 struct Carry {
@@ -49,8 +46,6 @@ pub struct Series {
     carry: Option<Carry>,
     /// Remembered ids with the start of their window.
     seen: FxHashMap<TradeId, i64>,
-    /// How many ids are looked through for those of windows that are gone.
-    purge_at: usize,
     history: VecDeque<Candle>,
     last: Option<Edge>,
 }
@@ -65,7 +60,6 @@ impl Series {
             windows: VecDeque::new(),
             carry: None,
             seen: FxHashMap::default(),
-            purge_at: MIN_IDS_PURGED,
             history: VecDeque::new(),
             last: None,
         }
@@ -160,7 +154,7 @@ impl Series {
         }
         let mut previous = self.close_before(from_ms);
         let from = self.find(from_ms).unwrap_or_else(|at| at);
-        for window in self.windows.iter_mut().skip(from) {
+        for window in self.windows.range_mut(from..) {
             if window.start_ms >= until_ms {
                 break;
             }
@@ -213,12 +207,7 @@ impl Series {
             self.history.drain(..surplus);
         }
         // Also where no window went: block trades that count in no candle have ids all the same.
-        // Ids of windows that are gone do no harm, so that they go when they are half of all: once
-        // for each id, and not once a minute for all of them.
-        if self.seen.len() >= self.purge_at {
-            self.seen.retain(|_, start_ms| *start_ms >= until_ms);
-            self.purge_at = 2 * self.seen.len() + MIN_IDS_PURGED;
-        }
+        self.seen.retain(|_, start_ms| *start_ms >= until_ms);
     }
 
     /// Start of the oldest window that is still held.

@@ -58,8 +58,7 @@ pub struct Settings {
     pub history_candles: usize,
     /// How many symbols may be known.
     pub max_symbols: usize,
-    /// How many trade ids of windows in progress may be remembered in all; as many others may still
-    /// wait to be forgotten.
+    /// How many trade ids may be remembered in all.
     pub max_trade_ids: usize,
 }
 

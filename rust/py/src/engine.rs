@@ -195,6 +195,23 @@ impl Engine {
         Ok(self.0.uncover(category, topics.iter().map(String::as_str), at_ms).into())
     }
 
+    /// Take note that trades of these topics were missed from `from_ms` to `to_ms`.
+    ///
+    /// The stretch, which `to_ms` is not part of, is over; `uncover` is for one that goes on.
+    /// Publishes a gap that is `unhealed`, and closed candles that it makes incomplete.
+    #[pyo3(signature = (from_ms, to_ms, *, category, topics))]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
+    fn miss(
+        &mut self,
+        from_ms: i64,
+        to_ms: i64,
+        category: &str,
+        topics: Vec<String>,
+    ) -> Result<Batch, CallError> {
+        let category: Category = category.parse()?;
+        Ok(self.0.miss(category, topics.iter().map(String::as_str), (from_ms, to_ms)).into())
+    }
+
     /// Return the candles in progress that changed since version `since` (0: all).
     ///
     /// Of each symbol the newest. They take no numbers: their `seq` is that of the last published
