@@ -18,7 +18,7 @@ _IN_FLIGHT_MS: Final = 1_000
 """How much older than its frame a trade may be: far more than was ever seen."""
 
 ANY_MS: Final = 366 * 86_400_000
-"""The longest time that an engine takes: in a recording no trade comes too late."""
+"""The longest time that an engine takes, a year: in an ordinary recording no trade is too late."""
 
 _MAX_TRADE_IDS: Final = 2_000_000
 """Ids that are remembered, so that memory has a bound: the oldest minutes of a longer recording are
