@@ -295,6 +295,8 @@ class RefEngine:
         stretches = self._missed(category, topic)
         if not stretches or stretches[-1][1] is not None:
             stretches.append([at_ms, None])
+        # What is known to have been missed earlier was missed, whatever was said before.
+        stretches[-1][0] = min(at_ms, stretches[-1][0] or 0)
         return list(self._publish())
 
     def cover(self, category: str, topic: str, at_ms: int) -> list[tuple[Key, RefCandle]]:
