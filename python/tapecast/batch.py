@@ -103,10 +103,13 @@ def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> list[Me
         category: What the frame carries.
 
     Returns:
-        What must be published: the gap's beginning and end, and candles that are incomplete now.
+        What must be published: a gap for each topic, and candles that are incomplete now.
     """
     topic = frame_topic(frame)
-    topics = [topic] if topic is not None and len(topic) <= _MAX_TOPIC_CHARS else _topics(engine)
+    if topic is not None and len(topic) <= _MAX_TOPIC_CHARS:
+        topics = [topic]
+    else:
+        topics = _topics(engine, category)
     messages: list[Message] = []
     for at_ms in _times_meant(frame_ts_ms(frame), engine.event_ms):
         messages += engine.miss(at_ms - _IN_FLIGHT_MS, at_ms + 1, category=category, topics=topics)
@@ -123,13 +126,12 @@ def _times_meant(ts_ms: int | None, clock_ms: int | None) -> list[int]:
     return sorted((ts_ms, clock_ms))
 
 
-def _topics(engine: Engine) -> list[str]:
-    """Return the topics of all symbols known so far; those of options are base coins."""
-    names = (
-        symbol.partition("-")[0] if category == "option" else symbol
-        for category, symbol in engine.symbols()
-    )
-    return list(dict.fromkeys(names))
+def _topics(engine: Engine, category: Category) -> list[str]:
+    """Return the topics of a category's symbols known so far; those of options are base coins."""
+    symbols = [symbol for known, symbol in engine.symbols() if known == category]
+    if category == "option":
+        symbols = [symbol.partition("-")[0] for symbol in symbols]
+    return list(dict.fromkeys(symbols))
 
 
 def aggregate(  # noqa: PLR0913 -- keyword-only settings

@@ -38,7 +38,7 @@ def is_trade_frame(frame: bytes) -> bool:
     if frame.startswith(_BEGINNINGS):
         return True
     head = _head(frame)
-    return head is None or (isinstance(head.topic, str) and head.topic.startswith(TOPIC_PREFIX))
+    return head is None or _name(head) is not None
 
 
 def is_control_frame(frame: bytes) -> bool:
@@ -50,9 +50,7 @@ def is_control_frame(frame: bytes) -> bool:
 def frame_topic(frame: bytes) -> str | None:
     """Return the symbol (or base coin) of a trade frame's topic; `None` where none can be read."""
     head = _head(frame)
-    if head is None or not isinstance(head.topic, str) or not head.topic.startswith(TOPIC_PREFIX):
-        return None
-    return head.topic.removeprefix(TOPIC_PREFIX)
+    return None if head is None else _name(head)
 
 
 def frame_ts_ms(frame: bytes) -> int | None:
@@ -67,3 +65,10 @@ def _head(frame: bytes) -> _Head | None:
         return _DECODER.decode(frame)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _name(head: _Head) -> str | None:
+    topic = head.topic
+    if isinstance(topic, str) and topic.startswith(TOPIC_PREFIX):
+        return topic.removeprefix(TOPIC_PREFIX)
+    return None

@@ -324,16 +324,22 @@ def test_times_that_no_clock_shows_are_taken_for_the_nearest_possible() -> None:
     assert not engine.advance(-(2**63))
 
 
-def test_a_loss_that_turns_out_to_be_earlier_reaches_back_without_another_gap() -> None:
-    engine = Engine(assume_covered=False)
-    engine.cover(0, category="linear", topics=["BTCUSDT"])
+def close_minutes(engine: Engine, count: int) -> int:
+    """Feed a trade at the start of so many minutes, close them, and return when the first began."""
     start_ms = 1_790_000_040_000
-    for minute in range(2):
+    for minute in range(count):
         at_ms = start_ms + minute * 60_000
         trade = {"T": at_ms, "s": "BTCUSDT", "S": "Buy", "v": "1", "p": "1", "i": str(minute)}
         raw = json.dumps({"topic": "publicTrade.BTCUSDT", "data": [trade]}).encode()
         engine.feed(raw, received_ns=at_ms * 1_000_000)
-    engine.advance(start_ms + 121_000)
+    engine.advance(start_ms + count * 60_000 + 1_000)
+    return start_ms
+
+
+def test_a_loss_that_turns_out_to_be_earlier_reaches_back_without_another_gap() -> None:
+    engine = Engine(assume_covered=False)
+    engine.cover(0, category="linear", topics=["BTCUSDT"])
+    start_ms = close_minutes(engine, 2)
     assert engine.candles()["complete"].tolist() == [True, True]
     later, earlier = start_ms + 80_000, start_ms + 50_000
     assert [one.type for one in engine.uncover(later, category="linear", topics=["BTCUSDT"])] == [
@@ -346,13 +352,7 @@ def test_a_loss_that_turns_out_to_be_earlier_reaches_back_without_another_gap() 
 
 def test_a_stretch_that_is_over_marks_its_own_minutes_alone_and_publishes_no_other() -> None:
     engine = Engine()
-    start_ms = 1_790_000_040_000
-    for minute in range(4):
-        at_ms = start_ms + minute * 60_000
-        trade = {"T": at_ms, "s": "BTCUSDT", "S": "Buy", "v": "1", "p": "1", "i": str(minute)}
-        raw = json.dumps({"topic": "publicTrade.BTCUSDT", "data": [trade]}).encode()
-        engine.feed(raw, received_ns=at_ms * 1_000_000)
-    engine.advance(start_ms + 241_000)
+    start_ms = close_minutes(engine, 4)
     batch = engine.miss(start_ms + 70_000, start_ms + 80_000, category="linear", topics=["BTCUSDT"])
     assert [one.type for one in batch] == ["gap", "ohlcv"]
     assert engine.candles()["complete"].tolist() == [True, False, True, True]

@@ -14,7 +14,7 @@ pub(crate) enum Loss {
 /// The stretches of one topic in which trades may have been missed.
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
-    /// `[from_ms, to_ms)`, oldest first; the last one may be open, up to `i64::MAX`.
+    /// `[from_ms, to_ms)`, as they became known; the last one may be open, up to `i64::MAX`.
     missed: Vec<(i64, i64)>,
 }
 

@@ -7,7 +7,7 @@ use crate::candle::{Candle, TIMEFRAME};
 use crate::decimal::Sum;
 use crate::json::{IsoClock, double, integer, raw, string};
 use crate::ring::PublishedTrade;
-use crate::trade::Category;
+use crate::trade::{Category, TradeId};
 
 /// A symbol with its category.
 pub(crate) type Instrument<'a> = (Category, &'a str);
@@ -90,12 +90,13 @@ impl Encoder {
         integer(out, trade.event_ms);
         self.time(out, "timestamp_iso", trade.event_ms);
         key(out, "trade_id");
-        if trade.id.is_text() {
-            string(out, &trade.id.to_string());
-        } else {
-            out.push(b'"');
-            trade.id.write(out);
-            out.push(b'"');
+        match &trade.id {
+            TradeId::Text(text) => string(out, text),
+            packed => {
+                out.push(b'"');
+                packed.write(out);
+                out.push(b'"');
+            }
         }
         raw(out, ",\"message_counts\":{\"trade_messages\":");
         integer(out, published.trades_total);

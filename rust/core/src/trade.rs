@@ -116,22 +116,13 @@ impl TradeId {
             Self::Text(text) => out.extend_from_slice(text.as_bytes()),
         }
     }
-
-    /// Whether its text may hold characters that JSON escapes.
-    pub(crate) fn is_text(&self) -> bool {
-        matches!(self, Self::Text(_))
-    }
 }
 
 impl fmt::Display for TradeId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Uuid(high, low) => {
-                formatter.write_str(&String::from_utf8_lossy(&uuid_text(*high, *low)))
-            }
-            Self::Number(number) => write!(formatter, "{number}"),
-            Self::Text(text) => formatter.write_str(text),
-        }
+        let mut text = Vec::new();
+        self.write(&mut text);
+        formatter.write_str(&String::from_utf8_lossy(&text))
     }
 }
 
