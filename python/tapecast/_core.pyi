@@ -4,12 +4,12 @@ Everything here is synchronous, does no I/O and reads no clock: time comes in as
 engine belongs to one thread at a time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, final
 
 from tapecast.aliases import Category, MessageType, Rows
 
-__all__ = ["Batch", "Engine", "Message", "__version__", "decode_trades"]
+__all__ = ["Batch", "Engine", "Message", "Selection", "__version__", "decode_trades"]
 
 __version__: str
 
@@ -31,7 +31,10 @@ class Message:
         """Its number: one more than the message before; in progress: that of the last one."""
     @property
     def payload(self) -> bytes:
-        """One finished JSON object as UTF-8, ready to be sent as a text frame."""
+        """One finished JSON object as UTF-8."""
+    @property
+    def frame(self) -> bytes:
+        """The payload as a finished WebSocket text frame, unmasked."""
     @property
     def text(self) -> str | None:
         """The console line of stats and candles, without a line end; `None` for the others."""
@@ -40,9 +43,48 @@ class Message:
 class Batch:
     """What one call publishes: an immutable sequence of messages in the order of their numbers."""
 
+    @staticmethod
+    def joined(batches: Sequence[Batch]) -> Batch:
+        """Return the messages of several batches, one after the other, as one."""
+
+    def select(self, selection: Selection, *, after_seq: int = 0) -> Batch:
+        """Return the messages that a selection wants and whose number is above `after_seq`.
+
+        Raises whatever the selection's `matches` raises.
+        """
+
+    @property
+    def frames(self) -> bytes:
+        """All messages as finished WebSocket text frames, unmasked, one after the other."""
+    @property
+    def frames_bytes(self) -> int:
+        """How many bytes the frames have."""
+    @property
+    def texts(self) -> list[str]:
+        """The console lines of its stats and candles, without line ends."""
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Message: ...
     def __iter__(self) -> Iterator[Message]: ...
+
+@final
+class Selection:
+    """Which messages are wanted; what is known of symbols is remembered.
+
+    Args:
+        types: The types wanted; all where `None`.
+        matches: Called with type, category and symbol (of a gap: its topic) of messages that are
+            about a symbol, once for each symbol and for each topic of gaps; returns whether they
+            are wanted. All are where `None`.
+
+    Raises:
+        ValueError: If a type is unknown.
+    """
+
+    def __new__(
+        cls,
+        types: Sequence[MessageType] | None = None,
+        matches: Callable[[MessageType, Category, str], bool] | None = None,
+    ) -> Selection: ...
 
 @final
 class Engine:

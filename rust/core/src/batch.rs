@@ -1,14 +1,14 @@
-//! What one call of the engine publishes: finished messages in one buffer.
+//! What one step of the engine publishes: messages as finished WebSocket frames, in one buffer.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::trade::Category;
+use crate::wire;
 
-/// The type of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The types of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MessageKind {
-    /// Counters, rates, last prices and workers, once a second.
+    /// Counters, rates, prices and workers, once a second.
     Stats,
     /// One trade.
     Trade,
@@ -21,7 +21,7 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
-    /// All of them.
+    /// All of them, in the order of their discriminants.
     pub const ALL: [Self; 5] = [Self::Stats, Self::Trade, Self::Ohlcv, Self::Gap, Self::Upstream];
 
     /// The value of `type` on the wire.
@@ -37,34 +37,37 @@ impl MessageKind {
     }
 }
 
-/// One message: what it is about, and where its bytes stand in the batch.
-#[derive(Debug, Clone)]
+/// A symbol (of a gap: the topic) with its category.
+pub(crate) type Instrument = (Category, Arc<str>);
+
+/// One message: what it is about, and where it stands in its batch.
+#[derive(Debug, Clone, Copy)]
 pub struct Message {
     /// Its type.
     pub kind: MessageKind,
-    /// Category of its symbol, if it is about one.
-    pub category: Option<Category>,
-    /// Its symbol (of a gap: the topic), if it is about one.
-    pub symbol: Option<Arc<str>>,
     /// Its number.
     pub seq: u64,
-    /// The console line, for stats and candles.
-    pub text: Option<String>,
-    payload: Range<usize>,
+    instrument: Option<u32>,
+    text: Option<u32>,
+    /// Where its frame ends; it begins where the one before ends.
+    end: usize,
 }
 
 /// Messages in the order of their numbers.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
+    /// Finished text frames, one after the other.
     buffer: Vec<u8>,
     messages: Vec<Message>,
+    instruments: Vec<Instrument>,
+    texts: Vec<String>,
 }
 
 /// What a message is about.
-#[derive(Debug, Clone)]
-pub(crate) struct About {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About<'a> {
     pub(crate) kind: MessageKind,
-    pub(crate) of: Option<(Category, Arc<str>)>,
+    pub(crate) of: Option<(Category, &'a Arc<str>)>,
     pub(crate) seq: u64,
 }
 
@@ -75,10 +78,83 @@ impl Batch {
         &self.messages
     }
 
-    /// The bytes of one of this batch's messages: one JSON object as UTF-8.
+    /// All messages as finished WebSocket text frames, one after the other.
     #[must_use]
-    pub fn payload(&self, message: &Message) -> &[u8] {
-        &self.buffer[message.payload.clone()]
+    pub fn frames(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// The console lines of stats and candles.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    /// The message at `index` as a finished WebSocket text frame.
+    #[must_use]
+    pub fn frame(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.messages[before].end);
+        &self.buffer[start..self.messages[index].end]
+    }
+
+    /// The message at `index`: one JSON object as UTF-8.
+    #[must_use]
+    pub fn payload(&self, index: usize) -> &[u8] {
+        wire::payload(self.frame(index))
+    }
+
+    /// The symbol (of a gap: the topic) that a message is about, with its category.
+    #[must_use]
+    pub fn instrument(&self, message: &Message) -> Option<(Category, &str)> {
+        let (category, symbol) = &self.instruments[message.instrument? as usize];
+        Some((*category, symbol))
+    }
+
+    /// The console line of a message, for stats and candles.
+    #[must_use]
+    pub fn text(&self, message: &Message) -> Option<&str> {
+        Some(&self.texts[message.text? as usize])
+    }
+
+    /// Appends all messages of another batch.
+    pub fn append(&mut self, other: &Self) {
+        let (bytes, instruments, texts) =
+            (self.buffer.len(), count(&self.instruments), count(&self.texts));
+        self.buffer.extend_from_slice(&other.buffer);
+        self.instruments.extend_from_slice(&other.instruments);
+        self.texts.extend_from_slice(&other.texts);
+        self.messages.extend(other.messages.iter().map(|message| Message {
+            instrument: message.instrument.map(|at| at + instruments),
+            text: message.text.map(|at| at + texts),
+            end: message.end + bytes,
+            ..*message
+        }));
+    }
+
+    /// The messages at which `wanted` is true, in a batch of their own.
+    ///
+    /// # Errors
+    ///
+    /// What `wanted` returns.
+    pub fn filtered<E>(
+        &self,
+        mut wanted: impl FnMut(&Message, Option<(Category, &str)>) -> Result<bool, E>,
+    ) -> Result<Self, E> {
+        let mut chosen = Self::default();
+        for (index, message) in self.messages.iter().enumerate() {
+            if !wanted(message, self.instrument(message))? {
+                continue;
+            }
+            chosen.buffer.extend_from_slice(self.frame(index));
+            let of = message.instrument.map(|at| &self.instruments[at as usize]);
+            chosen.note(
+                message.kind,
+                of.map(|(category, symbol)| (*category, symbol)),
+                message.seq,
+                message.text.map(|at| self.texts[at as usize].clone()),
+            );
+        }
+        Ok(chosen)
     }
 
     /// Makes room for `count` messages of about `bytes` each.
@@ -88,17 +164,42 @@ impl Batch {
     }
 
     /// Adds the message that `write` appends to the buffer; it returns the console line, if any.
-    pub(crate) fn add(&mut self, about: About, write: impl FnOnce(&mut Vec<u8>) -> Option<String>) {
-        let start = self.buffer.len();
+    pub(crate) fn add(
+        &mut self,
+        about: About<'_>,
+        write: impl FnOnce(&mut Vec<u8>) -> Option<String>,
+    ) {
+        let start = wire::begin(&mut self.buffer);
         let text = write(&mut self.buffer);
-        let (category, symbol) = about.of.unzip();
-        self.messages.push(Message {
-            kind: about.kind,
-            category,
-            symbol,
-            seq: about.seq,
-            text,
-            payload: start..self.buffer.len(),
-        });
+        wire::finish(&mut self.buffer, start);
+        self.note(about.kind, about.of, about.seq, text);
     }
+
+    /// Takes note of the message whose frame stands last in the buffer.
+    fn note(
+        &mut self,
+        kind: MessageKind,
+        of: Option<(Category, &Arc<str>)>,
+        seq: u64,
+        text: Option<String>,
+    ) {
+        let instrument = of.map(|(category, symbol)| {
+            // Messages of one step are mostly about one symbol.
+            let is_last =
+                |(known, name): &Instrument| *known == category && Arc::ptr_eq(name, symbol);
+            if !self.instruments.last().is_some_and(is_last) {
+                self.instruments.push((category, Arc::clone(symbol)));
+            }
+            count(&self.instruments) - 1
+        });
+        let text = text.map(|line| {
+            self.texts.push(line);
+            count(&self.texts) - 1
+        });
+        self.messages.push(Message { kind, seq, instrument, text, end: self.buffer.len() });
+    }
+}
+
+fn count<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
 }

@@ -180,7 +180,7 @@ impl Engine {
                     self.counters.trades_total += 1;
                     self.counters.block_trades_total += u64::from(trade.is_block);
                     let series = &self.aggregator.series()[trade.symbol as usize];
-                    let of = Some((series.category, series.symbol.clone()));
+                    let of = Some((series.category, &series.symbol));
                     let about = About { kind: MessageKind::Trade, of, seq: self.seq };
                     let trades_total = self.counters.trades_total;
                     let published = PublishedTrade { trade, seq: self.seq, trades_total };
@@ -263,7 +263,7 @@ impl Engine {
         let about = About { kind: MessageKind::Stats, of: None, seq: self.seq };
         batch.add(about, |out| Some(self.encoder.stats(out, &figures)));
         self.last_stats.clear();
-        self.last_stats.extend_from_slice(batch.payload(&batch.messages()[0]));
+        self.last_stats.extend_from_slice(batch.payload(0));
         batch
     }
 
@@ -362,7 +362,7 @@ impl Engine {
 
     fn publish_gap(&mut self, batch: &mut Batch, gap: &Gap, state: &str) {
         self.seq += 1;
-        let of = Some((gap.category, gap.topic.clone()));
+        let of = Some((gap.category, &gap.topic));
         let about = About { kind: MessageKind::Gap, of, seq: self.seq };
         batch.add(about, |out| {
             let stretch = (gap.from_ms, gap.to_ms, state);
@@ -386,7 +386,7 @@ impl Engine {
 }
 
 fn add_candle(batch: &mut Batch, encoder: &mut Encoder, series: &Series, candle: &Candle) {
-    let of = Some((series.category, series.symbol.clone()));
+    let of = Some((series.category, &series.symbol));
     let about = About { kind: MessageKind::Ohlcv, of, seq: candle.seq };
     batch.add(about, |out| Some(encoder.candle(out, (series.category, &series.symbol), candle)));
 }

@@ -1,7 +1,7 @@
 //! tapecast's core: exact aggregation of Bybit's public trades.
 //!
 //! Numbers and bytes only: this crate knows no Python, no clock and no I/O. Time comes in as an
-//! argument, what is to be published goes out as finished JSON text.
+//! argument, what is to be published goes out as finished WebSocket frames.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -12,6 +12,7 @@
 //! | [`candle`], [`series`] | windows and their candles, symbol by symbol |
 //! | [`rate`] | counters and rates |
 //! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
+//! | [`selection`] | who wants which of it |
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ pub mod frame;
 mod json;
 pub mod rate;
 pub mod ring;
+pub mod selection;
 pub mod series;
 pub mod settings;
 mod shapes;
@@ -36,3 +38,4 @@ pub mod snapshot;
 mod staging;
 mod swar;
 pub mod trade;
+mod wire;

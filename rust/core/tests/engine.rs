@@ -49,8 +49,9 @@ fn feed(engine: &mut Engine, trades: &[Value]) -> Batch {
 }
 
 fn payloads(batch: &Batch, kind: MessageKind) -> Vec<Value> {
-    let wanted = batch.messages().iter().filter(|message| message.kind == kind);
-    wanted.map(|message| serde_json::from_slice(batch.payload(message)).unwrap()).collect()
+    let all = batch.messages().iter().enumerate();
+    let wanted = all.filter(|(_, message)| message.kind == kind);
+    wanted.map(|(index, _)| serde_json::from_slice(batch.payload(index)).unwrap()).collect()
 }
 
 /// A window's trades folded the slow way: first and last by (time, sequence), sums as integers.

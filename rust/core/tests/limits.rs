@@ -120,10 +120,10 @@ fn times_beyond_every_clock_are_taken_for_the_nearest_possible() {
     let mut engine = Engine::new(Settings::default());
     feed(&mut engine, &[trade("A", 1, 0)]).unwrap();
     let lost = engine.uncover(Category::Linear, ["A"], i64::MIN);
-    let gap: Value = serde_json::from_slice(lost.payload(&lost.messages()[0])).unwrap();
+    let gap: Value = serde_json::from_slice(lost.payload(0)).unwrap();
     assert_eq!((gap["from"].as_i64(), gap["to"].as_i64()), (Some(0), Some(0)));
     let found = engine.cover(Category::Linear, ["A"], i64::MAX);
-    let gap: Value = serde_json::from_slice(found.payload(&found.messages()[0])).unwrap();
+    let gap: Value = serde_json::from_slice(found.payload(0)).unwrap();
     assert_eq!(gap["to"].as_i64(), Some(4_102_444_800_000));
     engine.advance(i64::MIN);
     assert_eq!(engine.advance(i64::MAX).messages().len(), 1);

@@ -1,11 +1,15 @@
-//! `Batch` and `Message`.
+//! `Batch`, `Message` and `Selection`.
 
 use std::sync::Arc;
 
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tapecast_core::batch;
+use pyo3::{PyTraverseError, PyVisit};
+use tapecast_core::{batch, selection};
+
+use crate::error::CallError;
+use crate::options;
 
 /// What one call publishes: an immutable sequence of messages in the order of their numbers.
 #[pyclass(frozen, sequence, module = "tapecast._core")]
@@ -19,6 +23,51 @@ impl From<batch::Batch> for Batch {
 
 #[pymethods]
 impl Batch {
+    /// Return the messages of several batches, one after the other, as one.
+    #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
+    fn joined(batches: Vec<PyRef<'_, Self>>) -> Self {
+        let [only] = batches.as_slice() else {
+            let mut all = batch::Batch::default();
+            batches.iter().for_each(|batch| all.append(&batch.0));
+            return all.into();
+        };
+        Self(Arc::clone(&only.0))
+    }
+
+    /// Return the messages that a selection wants and whose number is above `after_seq`.
+    ///
+    /// Raises whatever the selection's `matches` raises.
+    #[pyo3(signature = (selection, *, after_seq = 0))]
+    fn select(&self, selection: &mut Selection, after_seq: u64, py: Python<'_>) -> PyResult<Self> {
+        let Selection { inner, matches } = selection;
+        let chosen = inner.of(&self.0, after_seq, |kind, category, symbol| match matches {
+            None => Ok(true),
+            Some(matches) => {
+                matches.bind(py).call1((kind.name(), category.name(), symbol))?.is_truthy()
+            }
+        })?;
+        Ok(chosen.into())
+    }
+
+    /// All messages as finished WebSocket text frames, unmasked, one after the other.
+    #[getter]
+    fn frames<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.frames())
+    }
+
+    /// How many bytes the frames have.
+    #[getter]
+    fn frames_bytes(&self) -> usize {
+        self.0.frames().len()
+    }
+
+    /// The console lines of its stats and candles, without line ends.
+    #[getter]
+    fn texts(&self) -> Vec<&str> {
+        self.0.texts().iter().map(String::as_str).collect()
+    }
+
     fn __len__(&self) -> usize {
         self.0.messages().len()
     }
@@ -88,13 +137,13 @@ impl Message {
     /// Category of its symbol; `None` for messages about no symbol.
     #[getter]
     fn category(&self) -> Option<&'static str> {
-        self.inner().category.map(tapecast_core::trade::Category::name)
+        self.batch.instrument(self.inner()).map(|(category, _)| category.name())
     }
 
     /// Its symbol (of a gap: the topic); `None` for messages about no symbol.
     #[getter]
     fn symbol(&self) -> Option<&str> {
-        self.inner().symbol.as_deref()
+        self.batch.instrument(self.inner()).map(|(_, symbol)| symbol)
     }
 
     /// Its number: one more than the message before; in progress: that of the last one.
@@ -103,21 +152,64 @@ impl Message {
         self.inner().seq
     }
 
-    /// One finished JSON object as UTF-8, ready to be sent as a text frame.
+    /// One finished JSON object as UTF-8.
     #[getter]
     fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.batch.payload(self.inner()))
+        PyBytes::new(py, self.batch.payload(self.at))
+    }
+
+    /// The payload as a finished WebSocket text frame, unmasked.
+    #[getter]
+    fn frame<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.batch.frame(self.at))
     }
 
     /// The console line of stats and candles, without a line end; `None` for the others.
     #[getter]
     fn text(&self) -> Option<&str> {
-        self.inner().text.as_deref()
+        self.batch.text(self.inner())
     }
 
     fn __repr__(&self) -> String {
         let inner = self.inner();
-        let symbol = inner.symbol.as_deref().unwrap_or("-");
+        let symbol = self.symbol().unwrap_or("-");
         format!("Message(type={}, symbol={symbol}, seq={})", inner.kind.name(), inner.seq)
+    }
+}
+
+/// Which messages are wanted; what is known of symbols is remembered.
+///
+/// Args:
+///     types: The types wanted; all where `None`.
+///     matches: Called with type, category and symbol (of a gap: its topic) of messages that are
+///         about a symbol, once for each symbol and for each topic of gaps; returns whether they
+///         are wanted. All are where `None`.
+///
+/// Raises:
+///     ValueError: If a type is unknown.
+#[pyclass(module = "tapecast._core")]
+pub(crate) struct Selection {
+    inner: selection::Selection,
+    matches: Option<Py<PyAny>>,
+}
+
+#[pymethods]
+impl Selection {
+    #[new]
+    #[pyo3(signature = (types = None, matches = None))]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
+    fn new(types: Option<Vec<String>>, matches: Option<Py<PyAny>>) -> Result<Self, CallError> {
+        let kinds =
+            types.map(|names| names.iter().map(|name| options::message_kind(name)).collect());
+        let kinds: Option<Vec<_>> = kinds.transpose()?;
+        Ok(Self { inner: selection::Selection::new(kinds.as_deref()), matches })
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.matches)
+    }
+
+    fn __clear__(&mut self) {
+        self.matches = None;
     }
 }

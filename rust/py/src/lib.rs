@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::batch::{Batch, Message};
+    use crate::batch::{Batch, Message, Selection};
     #[pymodule_export]
     use crate::decode::decode_trades;
     #[pymodule_export]
