@@ -3,7 +3,7 @@
 import gc
 import json
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -29,17 +29,21 @@ def published(engine: Engine, symbols: str = "AB") -> Batch:
     return Batch.joined(batches)
 
 
+def _run(parsing: Generator[None, None, Frame]) -> Frame:
+    """Return what a parser comes to that has all its input."""
+    with pytest.raises(StopIteration) as done:
+        next(parsing)
+    frame: Frame = done.value.value
+    return frame
+
+
 def parsed(frames: bytes) -> Iterator[bytes]:
     """Yield the payloads of frames, as an independent implementation reads them."""
     reader = StreamReader()
     reader.feed_data(frames)
     reader.feed_eof()
     while reader.buffer:
-        parsing = Frame.parse(reader.read_exact, mask=False)
-        try:
-            next(parsing)
-        except StopIteration as done:
-            frame = done.value
+        frame = _run(Frame.parse(reader.read_exact, mask=False))
         assert frame.opcode is Opcode.TEXT
         assert frame.fin
         yield bytes(frame.data)

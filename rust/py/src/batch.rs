@@ -29,7 +29,9 @@ impl Batch {
     fn joined(batches: Vec<PyRef<'_, Self>>) -> Self {
         let [only] = batches.as_slice() else {
             let mut all = batch::Batch::default();
-            batches.iter().for_each(|batch| all.append(&batch.0));
+            for batch in &batches {
+                all.append(&batch.0);
+            }
             return all.into();
         };
         Self(Arc::clone(&only.0))
@@ -197,7 +199,6 @@ pub(crate) struct Selection {
 impl Selection {
     #[new]
     #[pyo3(signature = (types = None, matches = None))]
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
     fn new(types: Option<Vec<String>>, matches: Option<Py<PyAny>>) -> Result<Self, CallError> {
         let kinds =
             types.map(|names| names.iter().map(|name| options::message_kind(name)).collect());
