@@ -78,6 +78,23 @@ impl Edge {
     pub(crate) fn of(trade: &Trade) -> Self {
         Self { order: trade.order(), price: trade.price }
     }
+
+    /// Becomes the edge of `trade`, if that comes later.
+    pub(crate) fn advance_to(&mut self, trade: &Trade) {
+        // Trades mostly come in order, and then their times alone say so.
+        if trade.event_ms > self.order.event_ms() {
+            *self = Self::of(trade);
+        } else if trade.event_ms == self.order.event_ms() {
+            *self = (*self).max(Self::of(trade));
+        }
+    }
+
+    /// Becomes the edge of `trade`, if that comes earlier.
+    fn retreat_to(&mut self, trade: &Trade) {
+        if trade.event_ms <= self.order.event_ms() {
+            *self = (*self).min(Self::of(trade));
+        }
+    }
 }
 
 /// The exact fold of a window's trades, the same for every order of their arrival.
@@ -111,9 +128,8 @@ impl Fold {
 
     /// Adds one trade; `None`, with this fold spoilt, where a sum would not fit.
     pub(crate) fn add(&mut self, trade: &Trade) -> Option<()> {
-        let edge = Edge::of(trade);
-        self.first = self.first.min(edge);
-        self.last = self.last.max(edge);
+        self.first.retreat_to(trade);
+        self.last.advance_to(trade);
         self.high = self.high.max(trade.price);
         self.low = self.low.min(trade.price);
         let size = Sum::from(trade.size);

@@ -206,6 +206,13 @@ pub struct TradeOrder {
     price: Decimal,
 }
 
+impl TradeOrder {
+    /// The exchange time, which comes first in the order.
+    pub(crate) fn event_ms(&self) -> i64 {
+        self.event_ms
+    }
+}
+
 impl Ord for TradeOrder {
     fn cmp(&self, other: &Self) -> Ordering {
         let key = |it: &Self| (it.event_ms, it.exchange_seq, it.position, it.number, it.taker_side);
