@@ -7,7 +7,8 @@ use crate::candle::{Candle, TIMEFRAME};
 use crate::decimal::Sum;
 use crate::json::{IsoClock, double, integer, raw, string};
 use crate::ring::PublishedTrade;
-use crate::trade::{Category, TradeId};
+use crate::series::Series;
+use crate::trade::{Category, Side, TradeId};
 
 /// A symbol with its category.
 pub(crate) type Instrument<'a> = (Category, &'a str);
@@ -40,7 +41,8 @@ fn key(out: &mut Vec<u8>, name: &str) {
     raw(out, "\":");
 }
 
-fn instrument(out: &mut Vec<u8>, (category, symbol): Instrument<'_>) {
+/// Appends a symbol and its category, behind other fields.
+pub(crate) fn instrument(out: &mut Vec<u8>, (category, symbol): Instrument<'_>) {
     key(out, "category");
     string(out, category.name());
     key(out, "symbol");
@@ -61,6 +63,9 @@ fn sum(out: &mut Vec<u8>, name: &str, value: Sum) {
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
     iso: IsoClock,
+    /// The time of the last trade, and how it is written.
+    trade_time_ms: Option<i64>,
+    trade_time: Vec<u8>,
 }
 
 impl Encoder {
@@ -71,25 +76,20 @@ impl Encoder {
         out.push(b'"');
     }
 
-    pub(crate) fn trade(
-        &mut self,
-        out: &mut Vec<u8>,
-        of: Instrument<'_>,
-        published: &PublishedTrade,
-    ) {
+    pub(crate) fn trade(&mut self, out: &mut Vec<u8>, of: &Series, published: &PublishedTrade) {
         let trade = &published.trade;
-        begin(out, "trade", published.seq);
-        instrument(out, of);
-        key(out, "side");
-        string(out, trade.taker_side.name());
-        key(out, "price");
+        raw(out, "{\"topic\":\"status\",\"type\":\"trade\",\"seq\":");
+        integer(out, published.seq);
+        out.extend_from_slice(&of.instrument_json);
+        match trade.taker_side {
+            Side::Buy => raw(out, ",\"side\":\"Buy\",\"price\":"),
+            Side::Sell => raw(out, ",\"side\":\"Sell\",\"price\":"),
+        }
         trade.price.write(out);
-        key(out, "volume");
+        raw(out, ",\"volume\":");
         trade.size.write(out);
-        key(out, "timestamp");
-        integer(out, trade.event_ms);
-        self.time(out, "timestamp_iso", trade.event_ms);
-        key(out, "trade_id");
+        self.trade_times(out, trade.event_ms);
+        raw(out, ",\"trade_id\":");
         match &trade.id {
             TradeId::Text(text) => string(out, text),
             packed => {
@@ -103,17 +103,25 @@ impl Encoder {
         raw(out, "}}");
     }
 
+    /// The trades of one order have one time: its text is kept.
+    fn trade_times(&mut self, out: &mut Vec<u8>, event_ms: i64) {
+        if self.trade_time_ms != Some(event_ms) {
+            let mut text = std::mem::take(&mut self.trade_time);
+            text.clear();
+            key(&mut text, "timestamp");
+            integer(&mut text, event_ms);
+            self.time(&mut text, "timestamp_iso", event_ms);
+            (self.trade_time_ms, self.trade_time) = (Some(event_ms), text);
+        }
+        out.extend_from_slice(&self.trade_time);
+    }
+
     /// Appends a candle and returns its console line.
-    pub(crate) fn candle(
-        &mut self,
-        out: &mut Vec<u8>,
-        of: Instrument<'_>,
-        candle: &Candle,
-    ) -> String {
+    pub(crate) fn candle(&mut self, out: &mut Vec<u8>, of: &Series, candle: &Candle) -> String {
         let text = self.candle_text(of, candle);
         begin(out, "ohlcv", candle.seq);
         raw(out, ",\"exchange\":\"bybit\"");
-        instrument(out, of);
+        out.extend_from_slice(&of.instrument_json);
         key(out, "timeframe");
         string(out, TIMEFRAME);
         key(out, "timestamp");
@@ -148,13 +156,13 @@ impl Encoder {
         text
     }
 
-    fn candle_text(&mut self, (category, symbol): Instrument<'_>, candle: &Candle) -> String {
+    fn candle_text(&mut self, of: &Series, candle: &Candle) -> String {
         let mut line = Vec::with_capacity(160);
         self.iso.write(&mut line, candle.end_ms());
         raw(&mut line, " ohlcv ");
-        raw(&mut line, category.name());
+        raw(&mut line, of.category.name());
         line.push(b':');
-        raw(&mut line, symbol);
+        raw(&mut line, &of.symbol);
         line.push(b' ');
         raw(&mut line, TIMEFRAME);
         let prices = [

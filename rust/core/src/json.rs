@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::fields::MAX_EVENT_MS;
 
 /// Appends text as it is.
+#[inline]
 pub(crate) fn raw(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
@@ -36,6 +37,7 @@ fn escaped(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends a whole number.
+#[inline]
 pub(crate) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
     raw(out, itoa::Buffer::new().format(value));
 }

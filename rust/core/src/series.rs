@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::candle::{Candle, Edge, Fold, WINDOW_MS, Window};
 use crate::decimal::Decimal;
 use crate::dedupe::Seen;
+use crate::encode;
 use crate::settings::{EmptyPolicy, OpenRule};
 use crate::trade::{Category, Trade};
 
@@ -35,6 +36,8 @@ pub struct Series {
     pub category: Category,
     /// Its name.
     pub symbol: Arc<str>,
+    /// Category and name as they stand in every message about it.
+    pub(crate) instrument_json: Box<[u8]>,
     /// Index of its topic's coverage.
     pub(crate) coverage: usize,
     /// Counts every change, engine-wide; tells who changed since.
@@ -50,9 +53,12 @@ pub struct Series {
 
 impl Series {
     pub(crate) fn new(category: Category, symbol: &str, coverage: usize) -> Self {
+        let mut instrument_json = Vec::new();
+        encode::instrument(&mut instrument_json, (category, symbol));
         Self {
             category,
             symbol: symbol.into(),
+            instrument_json: instrument_json.into(),
             coverage,
             version: 0,
             windows: VecDeque::new(),

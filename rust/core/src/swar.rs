@@ -178,6 +178,18 @@ pub(crate) fn uuid(bytes: &[u8], at: usize) -> Option<(u64, u64)> {
     Some((high, low))
 }
 
+/// The eight lower-case hexadecimal digits of a number.
+#[inline(always)]
+pub(crate) fn hex_text(value: u32) -> [u8; 8] {
+    let bytes = u64::from(value.swap_bytes());
+    let pairs = (bytes | bytes << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+    let values = (bytes >> 4 | bytes << 8) & each(0x0f);
+    let letters = (values + each(6)) >> 4 & each(1);
+    let spelt = values + each(b'0') + letters * u64::from(b'a' - b'0' - 10);
+    spelt.to_le_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,6 +251,13 @@ mod tests {
         assert_eq!(read(""), Some(0));
         for odd in ["back\\slash", "tab\t", "caf\u{e9}", "sixteen bytes or"] {
             assert_eq!(read(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_written_as_the_standard_library_does() {
+        for value in [0, 1, 0x0123_4567, 0x89ab_cdef, 0xffff_ffff, 0xa000_000a] {
+            assert_eq!(hex_text(value), format!("{value:08x}").as_bytes(), "{value}");
         }
     }
 
