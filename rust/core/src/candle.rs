@@ -67,32 +67,35 @@ impl Candle {
     }
 }
 
-/// Price of the first or last trade, with its place in the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Edge {
-    order: TradeOrder,
-    pub(crate) price: Decimal,
-}
+/// The first or last trade, as its place in the order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edge(TradeOrder);
 
 impl Edge {
     pub(crate) fn of(trade: &Trade) -> Self {
-        Self { order: trade.order(), price: trade.price }
+        Self(trade.order())
+    }
+
+    pub(crate) fn price(self) -> Decimal {
+        self.0.price()
     }
 
     /// Becomes the edge of `trade`, if that comes later.
+    #[inline]
     pub(crate) fn advance_to(&mut self, trade: &Trade) {
         // Trades mostly come in order, and then their times alone say so.
-        if trade.event_ms > self.order.event_ms() {
-            *self = Self::of(trade);
-        } else if trade.event_ms == self.order.event_ms() {
-            *self = (*self).max(Self::of(trade));
+        if trade.event_ms > self.0.event_ms() {
+            self.0 = trade.order();
+        } else if trade.event_ms == self.0.event_ms() {
+            self.0 = self.0.max(trade.order());
         }
     }
 
     /// Becomes the edge of `trade`, if that comes earlier.
+    #[inline]
     fn retreat_to(&mut self, trade: &Trade) {
-        if trade.event_ms <= self.order.event_ms() {
-            *self = (*self).min(Self::of(trade));
+        if trade.event_ms <= self.0.event_ms() {
+            self.0 = self.0.min(trade.order());
         }
     }
 }
@@ -160,7 +163,7 @@ impl Window {
 
     /// The last price, where anything was traded.
     pub(crate) fn close(&self) -> Option<Decimal> {
-        self.fold.as_ref().map(|fold| fold.last.price)
+        self.fold.as_ref().map(|fold| fold.last.price())
     }
 
     /// Reads the candle off the fold; `None` where there is neither a trade nor a close before.
@@ -170,14 +173,14 @@ impl Window {
         };
         let open = match (rule, previous_close) {
             (OpenRule::PreviousClose, Some(close)) => close,
-            _ => fold.first.price,
+            _ => fold.first.price(),
         };
         Some(Candle {
             start_ms: self.start_ms,
             open,
             high: fold.high.max(open),
             low: fold.low.min(open),
-            close: fold.last.price,
+            close: fold.last.price(),
             volume: fold.volume,
             turnover: fold.turnover,
             buy_volume: fold.buy_volume,

@@ -5,7 +5,7 @@
 
 use crate::candle::{Candle, TIMEFRAME};
 use crate::decimal::Sum;
-use crate::json::{IsoClock, double, integer, raw, string};
+use crate::json::{IsoClock, Tally, double, integer, raw, string};
 use crate::ring::PublishedTrade;
 use crate::series::Series;
 use crate::trade::{Category, Side, TradeId};
@@ -66,6 +66,8 @@ pub(crate) struct Encoder {
     /// The time of the last trade, and how it is written.
     trade_time_ms: Option<i64>,
     trade_time: Vec<u8>,
+    seq: Tally,
+    trades_total: Tally,
 }
 
 impl Encoder {
@@ -79,7 +81,7 @@ impl Encoder {
     pub(crate) fn trade(&mut self, out: &mut Vec<u8>, of: &Series, published: &PublishedTrade) {
         let trade = &published.trade;
         raw(out, "{\"topic\":\"status\",\"type\":\"trade\",\"seq\":");
-        integer(out, published.seq);
+        self.seq.write(out, published.seq);
         out.extend_from_slice(&of.instrument_json);
         match trade.taker_side {
             Side::Buy => raw(out, ",\"side\":\"Buy\",\"price\":"),
@@ -99,7 +101,7 @@ impl Encoder {
             }
         }
         raw(out, ",\"message_counts\":{\"trade_messages\":");
-        integer(out, published.trades_total);
+        self.trades_total.write(out, published.trades_total);
         raw(out, "}}");
     }
 

@@ -42,6 +42,28 @@ pub(crate) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
     raw(out, itoa::Buffer::new().format(value));
 }
 
+/// Writes whole numbers that mostly grow by one: then the last digit is all that changes.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    value: u64,
+    text: Vec<u8>,
+}
+
+impl Tally {
+    /// Appends `value`.
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, value: u64) {
+        match self.text.last_mut() {
+            Some(digit) if *digit < b'9' && value == self.value.wrapping_add(1) => *digit += 1,
+            _ => {
+                self.text.clear();
+                integer(&mut self.text, value);
+            }
+        }
+        self.value = value;
+        out.extend_from_slice(&self.text);
+    }
+}
+
 /// Appends a double in its shortest form without an exponent, or `null` for none.
 pub(crate) fn double(out: &mut Vec<u8>, value: Option<f64>) {
     match value {
@@ -78,5 +100,21 @@ impl IsoClock {
             digit(1),
             b'Z',
         ]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_writes_every_number_whatever_came_before() {
+        let mut tally = Tally::default();
+        let numbers = (0..1_200).chain([7, 7, 8, 9, 10, u64::MAX, 0, 1]);
+        for value in numbers {
+            let mut out = Vec::new();
+            tally.write(&mut out, value);
+            assert_eq!(out, value.to_string().as_bytes());
+        }
     }
 }

@@ -72,7 +72,7 @@ impl Series {
     /// The last price, by the exchange's order of trades.
     #[must_use]
     pub fn last_price(&self) -> Option<Decimal> {
-        self.last.map(|edge| edge.price)
+        self.last.map(Edge::price)
     }
 
     /// A copy of what was traded in the window that starts at `start_ms`.
