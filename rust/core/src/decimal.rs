@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 
 use num_bigint::BigUint;
 
+use crate::{json, swar};
+
 /// The most significant digits that a price or a size may have: any such number fits a `u64`.
 pub const MAX_DIGITS: usize = 19;
 
@@ -93,7 +95,10 @@ impl Decimal {
 
     /// Appends the decimal text: no exponent, no trailing zeros.
     pub fn write(self, out: &mut Vec<u8>) {
-        write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale);
+        match swar::decimal_text(self.mantissa, self.scale) {
+            Some((text, length)) => json::short(out, &text, length),
+            None => write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale),
+        }
     }
 
     /// The double nearest to the exact value.

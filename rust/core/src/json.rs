@@ -46,22 +46,41 @@ pub(crate) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     value: u64,
-    text: Vec<u8>,
+    /// Its digits, from the first byte on.
+    text: [u8; MAX_TALLY_DIGITS],
+    length: usize,
 }
+
+/// Digits of the largest number.
+const MAX_TALLY_DIGITS: usize = 20;
 
 impl Tally {
     /// Appends `value`.
+    #[inline]
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, value: u64) {
-        match self.text.last_mut() {
-            Some(digit) if *digit < b'9' && value == self.value.wrapping_add(1) => *digit += 1,
-            _ => {
-                self.text.clear();
-                integer(&mut self.text, value);
-            }
+        let last = self.length.wrapping_sub(1);
+        match self.text.get_mut(last) {
+            Some(digit) if *digit < b'9' && self.value.checked_add(1) == Some(value) => *digit += 1,
+            _ => self.rewrite(value),
         }
         self.value = value;
-        out.extend_from_slice(&self.text);
+        short(out, &self.text, self.length);
     }
+
+    fn rewrite(&mut self, value: u64) {
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(value).as_bytes();
+        self.length = digits.len();
+        self.text[..digits.len()].copy_from_slice(digits);
+    }
+}
+
+/// Appends the first `length` bytes: a copy of a fixed size costs less than one that is measured.
+#[inline]
+pub(crate) fn short<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N], length: usize) {
+    let end = out.len() + length;
+    out.extend_from_slice(bytes);
+    out.truncate(end);
 }
 
 /// Appends a double in its shortest form without an exponent, or `null` for none.

@@ -148,6 +148,40 @@ pub(crate) fn uuid(text: &[u8; 36]) -> Option<(u64, u64)> {
     Some((high.hex()?, low.hex()?))
 }
 
+/// Eight decimal digits of a number below 10^8, each 0 to 9, the most significant one lowest.
+#[inline(always)]
+fn digits_of(number: u64) -> u64 {
+    // Halves, then quarters, then single digits, divided by multiplying and shifting.
+    let halves = number / 10_000 | (number % 10_000) << 32;
+    let hundreds = (halves * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (halves - hundreds * 100) << 16;
+    let tens = (pairs * 103 >> 10) & 0x000f_000f_000f_000f;
+    tens | (pairs - tens * 10) << 8
+}
+
+/// The text of `mantissa / 10^scale` and its length; `None` for more than eight digits.
+#[inline(always)]
+pub(crate) fn decimal_text(mantissa: u64, scale: u8) -> Option<([u8; 16], usize)> {
+    let scale = usize::from(scale);
+    if mantissa >= POWERS[8] || scale > 7 {
+        return None;
+    }
+    let digits = digits_of(mantissa);
+    // One digit stands before the point, zero or not.
+    let zeros = (digits.trailing_zeros() as usize / 8).min(7 - scale);
+    let length = 8 - zeros;
+    let digits = (digits | each(b'0')) >> (8 * zeros);
+    let mut text = [0; 16];
+    text[..8].copy_from_slice(&digits.to_le_bytes());
+    if scale == 0 {
+        return Some((text, length));
+    }
+    let point = length - scale;
+    text[point] = b'.';
+    text[point + 1..point + 9].copy_from_slice(&(digits >> (8 * point)).to_le_bytes());
+    Some((text, length + 1))
+}
+
 /// The eight lower-case hexadecimal digits of a number.
 #[inline(always)]
 pub(crate) fn hex_text(value: u32) -> [u8; 8] {
@@ -228,6 +262,34 @@ mod tests {
         assert_eq!(read(""), Some(0));
         for odd in ["back\\slash", "tab\t", "caf\u{e9}", "sixteen bytes or more"] {
             assert_eq!(read(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn decimals_are_written_with_a_digit_before_the_point_and_all_behind_it() {
+        let write = |mantissa, scale| {
+            let (text, length) = decimal_text(mantissa, scale)?;
+            Some(String::from_utf8_lossy(&text[..length]).into_owned())
+        };
+        let cases = [
+            (0, 0, "0"),
+            (7, 0, "7"),
+            (100, 0, "100"),
+            (12_345_678, 0, "12345678"),
+            (99_999_999, 0, "99999999"),
+            (1, 1, "0.1"),
+            (806_819, 1, "80681.9"),
+            (57_912, 7, "0.0057912"),
+            (99_999_999, 7, "9.9999999"),
+            (99_999_999, 1, "9999999.9"),
+        ];
+        for (mantissa, scale, text) in cases {
+            assert_eq!(write(mantissa, scale).as_deref(), Some(text));
+        }
+        assert_eq!(write(100_000_000, 0), None);
+        assert_eq!(write(1, 8), None);
+        for number in (0..100_000_000).step_by(9_973) {
+            assert_eq!(write(number, 0), Some(number.to_string()));
         }
     }
 
