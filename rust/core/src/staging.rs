@@ -46,16 +46,15 @@ impl Staging {
         mut trades: impl Iterator<Item = &'a Trade>,
         held: impl FnOnce() -> Option<Fold>,
     ) -> Result<(), &'a Trade> {
-        let staged = match self.find(series, start_ms) {
-            Some(at) => &mut self.windows[at],
-            None => {
-                let Some(first) = trades.next() else { return Ok(()) };
-                let fold = match held() {
-                    Some(mut fold) => fold.add(first).map(|()| fold).ok_or(first)?,
-                    None => Fold::of(first),
-                };
-                self.push(Staged { series, start_ms, fold })
-            }
+        let staged = if let Some(at) = self.find(series, start_ms) {
+            &mut self.windows[at]
+        } else {
+            let Some(first) = trades.next() else { return Ok(()) };
+            let fold = match held() {
+                Some(mut fold) => fold.add(first).map(|()| fold).ok_or(first)?,
+                None => Fold::of(first),
+            };
+            self.push(Staged { series, start_ms, fold })
         };
         trades.try_for_each(|trade| staged.fold.add(trade).ok_or(trade))
     }
