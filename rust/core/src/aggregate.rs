@@ -179,6 +179,11 @@ impl Aggregator {
             frame.trades.iter_mut().for_each(|trade| trade.symbol = series);
             return Ok(());
         }
+        self.resolve_all(category, frame)
+    }
+
+    #[cold]
+    fn resolve_all(&mut self, category: Category, frame: &mut Frame) -> Result<(), FrameError> {
         let mut mapped = Vec::with_capacity(frame.symbols.len());
         let mut first_uses = vec![None; frame.symbols.len()];
         for trade in frame.trades.iter().rev() {
@@ -222,11 +227,16 @@ impl Aggregator {
 
     /// Which closed windows must go, oldest first, so that the frame's new ids have room.
     fn room_for(&self, frame: &Frame) -> Room {
-        let mut room = Room { until_ms: self.evicted_until_ms, freed: 0 };
-        let limit = self.settings.max_trade_ids;
-        if self.remembered.total() + frame.trades.len() <= limit {
-            return room;
+        let nothing = Room { until_ms: self.evicted_until_ms, freed: 0 };
+        if self.remembered.total() + frame.trades.len() <= self.settings.max_trade_ids {
+            return nothing;
         }
+        self.room_beyond(nothing, frame)
+    }
+
+    #[cold]
+    fn room_beyond(&self, mut room: Room, frame: &Frame) -> Room {
+        let limit = self.settings.max_trade_ids;
         let wanted = |until_ms: i64| {
             let is_new = |trade: &&Trade| {
                 window_start(trade.event_ms) >= until_ms
@@ -279,6 +289,7 @@ impl Aggregator {
         one_more.map_or(Ok(()), |trade| Err(self.too_many_ids(trade)))
     }
 
+    #[cold]
     fn too_many_ids(&self, trade: &Trade) -> FrameError {
         let limit = self.settings.max_trade_ids;
         let found = format!("\"{}\", one more than the {limit} remembered", trade.id);
@@ -300,6 +311,7 @@ impl Aggregator {
         self.staging.add((symbol, start_ms), counted, held).map_err(overflow)
     }
 
+    #[cold]
     fn take_back(
         &mut self,
         frame: &Frame,
@@ -344,9 +356,17 @@ impl Aggregator {
         if !self.settings.include_block_trades {
             self.note_blocks(frame, verdicts);
         }
+        self.extend_coverage(category, first_ms.unwrap_or(i64::MAX), news);
+        if !revised.is_empty() {
+            self.revise(revised, news);
+        }
+    }
+
+    /// Publishes what trades of closed windows changed.
+    #[cold]
+    fn revise(&mut self, mut revised: Vec<News>, news: &mut Vec<News>) {
         revised.sort_unstable_by_key(|news| (news.series, news.start_ms));
         revised.dedup_by_key(|news| news.series);
-        self.extend_coverage(category, first_ms.unwrap_or(i64::MAX), news);
         for oldest in revised {
             self.refresh(oldest.series, oldest.start_ms, news);
         }
@@ -372,15 +392,17 @@ impl Aggregator {
         {
             return;
         }
+        self.refresh_category(category, window_start(before_ms), news);
+    }
+
+    #[cold]
+    fn refresh_category(&mut self, category: Category, from_ms: i64, news: &mut Vec<News>) {
         for series in 0..self.series.len() {
             if self.series[series].category == category {
-                self.refresh(
-                    u32::try_from(series).unwrap_or(u32::MAX),
-                    window_start(before_ms),
-                    news,
-                );
+                self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
             }
         }
+        news.sort_unstable();
     }
 
     /// Publishes what is new of the closed windows of one symbol from `from_ms` on.
@@ -404,13 +426,23 @@ impl Aggregator {
         });
     }
 
+    /// Where windows are to be closed, by their start, once it is `now_ms`.
+    fn closes_until(&self, now_ms: i64) -> i64 {
+        window_start(now_ms.clamp(0, MAX_EVENT_MS) - self.settings.grace_ms)
+    }
+
+    /// Whether a minute has passed, so that there is something to close or to drop.
+    pub(crate) fn is_due(&self, now_ms: i64) -> bool {
+        self.closes_until(now_ms) > self.closed_until_ms
+            || self.evicts_until(now_ms) > self.evicted_until_ms
+    }
+
     /// Closes every window whose end and grace have passed, oldest first.
     ///
     /// An idle symbol waits for the grace too: closing at `end_ms` would publish candles that a
     /// trade already on the wire contradicts.
     pub(crate) fn close(&mut self, now_ms: i64, news: &mut Vec<News>) {
-        let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
-        let until_ms = window_start(now_ms - self.settings.grace_ms);
+        let until_ms = self.closes_until(now_ms);
         if until_ms <= self.closed_until_ms {
             return;
         }
@@ -423,9 +455,14 @@ impl Aggregator {
 
     /// Drops the windows that can no longer be revised.
     pub(crate) fn evict(&mut self, now_ms: i64) {
+        self.evict_until(self.evicts_until(now_ms));
+    }
+
+    /// Where windows are to be dropped, by their start, once it is `now_ms`.
+    fn evicts_until(&self, now_ms: i64) -> i64 {
         let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
         let until_ms = window_start(now_ms.saturating_sub(self.settings.revise_window_ms));
-        self.evict_until(until_ms);
+        until_ms.min(self.closes_until(now_ms).max(self.closed_until_ms))
     }
 
     fn evict_until(&mut self, until_ms: i64) {
@@ -433,6 +470,11 @@ impl Aggregator {
         if until_ms <= self.evicted_until_ms {
             return;
         }
+        self.forget(until_ms);
+    }
+
+    #[cold]
+    fn forget(&mut self, until_ms: i64) {
         self.evicted_until_ms = until_ms;
         for series in &mut self.series {
             series.evict(until_ms, self.settings.history_candles);
@@ -444,6 +486,7 @@ impl Aggregator {
     }
 }
 
+#[cold]
 fn overflow(trade: &Trade) -> FrameError {
     let found = (trade.byte, b"more than 128 bits hold".as_slice());
     FrameError::new(

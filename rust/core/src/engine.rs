@@ -13,7 +13,7 @@ use crate::ring::{PublishedTrade, Ring};
 use crate::series::Series;
 use crate::settings::{Clock, Settings};
 use crate::snapshot::{Snapshot, SnapshotOptions};
-use crate::trade::Category;
+use crate::trade::{Category, Trade};
 
 /// What a stats message holds beyond the engine's own figures.
 #[derive(Debug, Clone, Copy)]
@@ -172,11 +172,16 @@ impl Engine {
         let Some(trade) = self.frame.trades.iter().find(|trade| trade.event_ms > limit_ms) else {
             return Ok(());
         };
+        Err(self.too_early(trade, limit_ms))
+    }
+
+    #[cold]
+    fn too_early(&self, trade: &Trade, limit_ms: i64) -> FrameError {
         let found = trade.event_ms.to_string();
         let expected =
             format!("at most {limit_ms} ms, {} ms ahead of the clock", self.settings.max_future_ms);
         let at = (trade.byte, found.as_bytes());
-        Err(FrameError::new(ErrorKind::FutureTime, "trade time", at, expected))
+        FrameError::new(ErrorKind::FutureTime, "trade time", at, expected)
     }
 
     fn publish_trades(&mut self, batch: &mut Batch) {
@@ -207,8 +212,15 @@ impl Engine {
         }
     }
 
-    /// Numbers and encodes the closed candles that have something new to say.
     fn publish_news(&mut self, batch: &mut Batch) {
+        if !self.news.is_empty() {
+            self.publish_candles(batch);
+        }
+    }
+
+    /// Numbers and encodes the closed candles that have something new to say.
+    #[cold]
+    fn publish_candles(&mut self, batch: &mut Batch) {
         for news in std::mem::take(&mut self.news) {
             let Some(candle) = self.aggregator.published_mut(news) else { continue };
             self.seq += 1;
@@ -221,9 +233,11 @@ impl Engine {
     }
 
     fn close(&mut self, now_ms: i64, batch: &mut Batch) {
-        self.aggregator.close(now_ms, &mut self.news);
-        self.publish_news(batch);
-        self.aggregator.evict(now_ms);
+        if self.aggregator.is_due(now_ms) {
+            self.aggregator.close(now_ms, &mut self.news);
+            self.publish_news(batch);
+            self.aggregator.evict(now_ms);
+        }
     }
 
     /// Closes every window whose end and grace have passed, oldest first.

@@ -63,10 +63,15 @@ impl Staging {
         let at = self.windows.len();
         self.windows.push(staged);
         if at >= FEW {
-            let unindexed = self.windows.iter().enumerate().skip(self.index.len());
-            self.index.extend(unindexed.map(|(at, staged)| ((staged.series, staged.start_ms), at)));
+            self.extend_index();
         }
         &mut self.windows[at]
+    }
+
+    #[cold]
+    fn extend_index(&mut self) {
+        let unindexed = self.windows.iter().enumerate().skip(self.index.len());
+        self.index.extend(unindexed.map(|(at, staged)| ((staged.series, staged.start_ms), at)));
     }
 
     /// Takes note of the time of a fresh trade, whether it counts or not.
