@@ -18,8 +18,8 @@ use crate::fields::MAX_EVENT_MS;
 use crate::frame::Frame;
 use crate::series::{Rules, Series};
 use crate::settings::Settings;
-use crate::staging::{Staged, Staging};
 use crate::trade::{Category, Trade};
+use crate::undo::{Before, Undo};
 
 /// What became of one trade of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(crate) struct Aggregator {
     max_event_ms: Option<i64>,
     remembered: Remembered,
     version: u64,
-    staging: Staging,
+    undo: Undo,
 }
 
 /// What must be given up for the ids of a frame.
@@ -94,7 +94,7 @@ impl Aggregator {
             max_event_ms: None,
             remembered: Remembered::default(),
             version: 0,
-            staging: Staging::default(),
+            undo: Undo::default(),
         }
     }
 
@@ -158,14 +158,14 @@ impl Aggregator {
     ) -> Result<Room, FrameError> {
         self.resolve(category, frame)?;
         let room = self.room_for(frame);
-        self.staging.clear();
+        self.undo.clear();
         let of_one_window = |one: &Trade, next: &Trade| {
             one.symbol == next.symbol && window_start(one.event_ms) == window_start(next.event_ms)
         };
         for run in frame.trades.chunk_by(of_one_window) {
             let judged = verdicts.len();
             self.judge(run, room, verdicts)?;
-            self.stage(run, &verdicts[judged..])?;
+            self.add(run, &verdicts[judged..])?;
         }
         Ok(room)
     }
@@ -276,7 +276,7 @@ impl Aggregator {
             if seen.remember(&trade.id, start_ms, self.evicted_until_ms) {
                 fresh += 1;
                 verdicts.push(Verdict::Fresh);
-                self.staging.note_time(trade.event_ms);
+                self.undo.note_time(trade.event_ms);
                 if already + fresh > limit {
                     one_more = Some(trade);
                     break;
@@ -298,17 +298,24 @@ impl Aggregator {
         FrameError::new(ErrorKind::TooManyTradeIds, "trade id", at, expected)
     }
 
-    /// Adds the fresh trades of one window to a copy of what it holds, so that a fault leaves no
-    /// trace.
-    fn stage(&mut self, run: &[Trade], verdicts: &[Verdict]) -> Result<(), FrameError> {
+    /// Adds the fresh trades of one window, and keeps what it held for [`Self::take_back`].
+    fn add(&mut self, run: &[Trade], verdicts: &[Verdict]) -> Result<(), FrameError> {
         let (symbol, start_ms) = (run[0].symbol, window_start(run[0].event_ms));
         let with_blocks = self.settings.include_block_trades;
         let counts = |(trade, verdict): &(&Trade, &Verdict)| {
             **verdict == Verdict::Fresh && (with_blocks || !trade.is_block)
         };
-        let counted = run.iter().zip(verdicts).filter(counts).map(|(trade, _)| trade);
-        let held = || self.series[symbol as usize].fold(start_ms);
-        self.staging.add((symbol, start_ms), counted, held).map_err(overflow)
+        let mut counted =
+            run.iter().zip(verdicts).filter(counts).map(|(trade, _)| trade).peekable();
+        if counted.peek().is_none() {
+            return Ok(());
+        }
+        let (window, existed) = self.series[symbol as usize].window(start_ms);
+        if !self.undo.knows(symbol, start_ms) {
+            let fold = window.fold.clone();
+            self.undo.keep(Before { series: symbol, start_ms, existed, fold });
+        }
+        counted.try_for_each(|trade| window.add(trade).ok_or_else(|| overflow(trade)))
     }
 
     #[cold]
@@ -323,6 +330,9 @@ impl Aggregator {
                 self.series[trade.symbol as usize].seen.take_back(&trade.id);
                 self.remembered.take_back(window_start(trade.event_ms));
             }
+        }
+        for Before { series, start_ms, existed, fold } in self.undo.drain() {
+            self.series[series as usize].restore(start_ms, existed, fold);
         }
         for series in self.series.drain(known_series..) {
             self.index[series.category as usize].remove(&series.symbol);
@@ -342,13 +352,12 @@ impl Aggregator {
     ) {
         self.version += 1;
         let mut revised: Vec<News> = Vec::new();
-        let (first_ms, last_ms) = self.staging.times_ms();
+        let (first_ms, last_ms) = self.undo.times_ms();
         self.max_event_ms = self.max_event_ms.max(last_ms);
-        for Staged { series, start_ms, fold } in self.staging.drain() {
+        for (series, start_ms) in self.undo.changed() {
             let it = &mut self.series[series as usize];
             it.version = self.version;
-            it.note_last(fold.last());
-            it.set_fold(start_ms, fold);
+            it.note_last_of(start_ms);
             if start_ms < self.closed_until_ms {
                 revised.push(News { start_ms, series });
             }

@@ -112,8 +112,7 @@ impl Engine {
     }
 
     /// The most recent trades, oldest first.
-    #[must_use]
-    pub fn recent_trades(&self) -> impl ExactSizeIterator<Item = &PublishedTrade> {
+    pub fn recent_trades(&self) -> impl Iterator<Item = &PublishedTrade> {
         self.ring.iter()
     }
 
@@ -131,6 +130,23 @@ impl Engine {
         received_ns: i64,
         category: Category,
     ) -> Result<Batch, FrameError> {
+        let mut batch = Batch::default();
+        self.feed_into(&mut batch, bytes, received_ns, category)?;
+        Ok(batch)
+    }
+
+    /// [`Self::feed`] that adds to a batch.
+    ///
+    /// # Errors
+    ///
+    /// The same; the batch is then unchanged.
+    pub fn feed_into(
+        &mut self,
+        batch: &mut Batch,
+        bytes: &[u8],
+        received_ns: i64,
+        category: Category,
+    ) -> Result<(), FrameError> {
         self.counters.frames_total += 1;
         let applied = self.apply(bytes, received_ns, category);
         self.counters.bad_frames_total += u64::from(applied.is_err());
@@ -140,14 +156,13 @@ impl Engine {
             self.on_the_way
                 .record(received_ns.saturating_sub(made_ms.saturating_mul(1_000_000)), 1);
         }
-        let mut batch = Batch::default();
-        self.publish_trades(&mut batch);
-        self.publish_news(&mut batch);
+        self.publish_trades(batch);
+        self.publish_news(batch);
         if let (Clock::Event, Some(now_ms)) = (self.settings.clock, self.aggregator.max_event_ms())
         {
-            self.close(now_ms, &mut batch);
+            self.close(now_ms, batch);
         }
-        Ok(batch)
+        Ok(())
     }
 
     fn apply(
@@ -200,13 +215,12 @@ impl Engine {
                     let series = &self.aggregator.series()[trade.symbol as usize];
                     let of = Some((series.category, &series.symbol));
                     let about = About { kind: MessageKind::Trade, of, seq: self.seq };
-                    let trades_total = self.counters.trades_total;
-                    let published = PublishedTrade { trade, seq: self.seq, trades_total };
+                    let numbers = (self.seq, self.counters.trades_total);
                     batch.add(about, |out| {
-                        self.encoder.trade(out, series, &published);
+                        self.encoder.trade(out, series, &trade, numbers);
                         None
                     });
-                    self.ring.push(published);
+                    self.ring.push(trade, numbers.0, numbers.1);
                 }
             }
         }

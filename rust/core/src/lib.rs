@@ -37,7 +37,7 @@ pub mod series;
 pub mod settings;
 mod shapes;
 pub mod snapshot;
-mod staging;
 mod swar;
 pub mod trade;
+mod undo;
 mod wire;

@@ -1,9 +1,11 @@
 //! `Engine`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
+use tapecast_core::batch;
 use tapecast_core::encode::LineChange;
 use tapecast_core::engine::{self, StatsInput};
 use tapecast_core::latency::Summary;
@@ -114,7 +116,12 @@ impl Engine {
     ///     ValueError: If the category is unknown.
     #[pyo3(signature = (frame, *, received_ns, category = "linear"))]
     fn feed(&mut self, frame: &[u8], received_ns: i64, category: &str) -> Result<Batch, CallError> {
-        Ok(self.0.feed(frame, received_ns, category.parse()?)?.into())
+        // Made where it stays: moving what has just been written costs as much as writing it.
+        let mut batch = Arc::new(batch::Batch::default());
+        if let Some(batch) = Arc::get_mut(&mut batch) {
+            self.0.feed_into(batch, frame, received_ns, category.parse()?)?;
+        }
+        Ok(batch.into())
     }
 
     /// Close every window whose end and grace have passed at `now_ms`, oldest first.
