@@ -37,5 +37,6 @@ mod shapes;
 pub mod snapshot;
 mod staging;
 mod swar;
+mod tokens;
 pub mod trade;
 mod wire;
