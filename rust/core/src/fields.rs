@@ -131,7 +131,7 @@ impl Draft {
     }
 
     /// Reads the value if it has the usual form.
-    #[inline(always)]
+    #[inline]
     fn read_plain(&mut self, field: Field, tokens: &mut Tokens<'_>) -> Option<()> {
         match field {
             Field::Time => self.event_ms = Some(tokens.plain_time()?),

@@ -1,9 +1,10 @@
 //! One exchange frame → trades.
 //!
-//! The usual spellings are read by `shapes`, with the same result. The general path
-//! is right for all JSON: any key order, white space, escapes, unknown, missing
-//! and repeated fields (the last one counts, as in every common parser). Keys are told apart to
-//! the letter: `s` and `S`, `T` and `ts`, `i` and `id` are different fields.
+//! The usual spellings are read by `shapes`, with the same result. The general path is right for all
+//! JSON: any key order, white space, escapes, unknown, missing and repeated fields (the last one
+//! counts, as in every common parser). It goes by `tokens`: plain ones are read a word at a time, all
+//! others by jiter. Keys are told apart to the letter: `s` and `S`, `T` and `ts`, `i` and `id` are
+//! different fields.
 //!
 //! Source of the fields: <https://bybit-exchange.github.io/docs/v5/websocket/public/trade>.
 
@@ -205,7 +206,7 @@ impl Reader<'_> {
         if peek == Peek::String {
             let topic = &mut self.frame.topic;
             self.tokens.string(|text| {
-                topic.push_str(text.strip_prefix(TOPIC_PREFIX).unwrap_or_default())
+                topic.push_str(text.strip_prefix(TOPIC_PREFIX).unwrap_or_default());
             })?;
         } else {
             self.tokens.skip()?;
@@ -221,12 +222,11 @@ impl Reader<'_> {
     fn read_time(&mut self) -> Result<(), JiterError> {
         self.tokens.peek()?;
         let start = self.tokens.at();
-        let time = match self.tokens.plain_time() {
-            Some(time) => Ok(time),
-            None => {
-                self.tokens.skip()?;
-                parse_ms("frame time", (start, self.tokens.since(start)))
-            }
+        let time = if let Some(time) = self.tokens.plain_time() {
+            Ok(time)
+        } else {
+            self.tokens.skip()?;
+            parse_ms("frame time", (start, self.tokens.since(start)))
         };
         self.frame.ts_ms = time.as_ref().ok().copied();
         self.settle(Place::Time, time.err());
