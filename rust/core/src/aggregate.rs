@@ -221,7 +221,9 @@ impl Aggregator {
         let wanted = |until_ms: i64| {
             let is_new = |trade: &&Trade| {
                 window_start(trade.event_ms) >= until_ms
-                    && !self.series[trade.symbol as usize].knows(&trade.id)
+                    && !self.series[trade.symbol as usize]
+                        .seen
+                        .knows(&trade.id, self.evicted_until_ms)
             };
             frame.trades.iter().filter(is_new).count()
         };
@@ -241,11 +243,13 @@ impl Aggregator {
         room: Room,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<(), FrameError> {
+        let forgotten_ms = self.evicted_until_ms;
         for trade in &frame.trades {
             let start_ms = window_start(trade.event_ms);
+            let seen = &mut self.series[trade.symbol as usize].seen;
             let verdict = if start_ms < room.until_ms {
                 Verdict::Late
-            } else if self.series[trade.symbol as usize].remember(&trade.id, start_ms) {
+            } else if seen.remember(&trade.id, start_ms, forgotten_ms) {
                 self.remembered.add(start_ms);
                 Verdict::Fresh
             } else {
@@ -293,7 +297,7 @@ impl Aggregator {
     ) {
         for (trade, verdict) in frame.trades.iter().zip(verdicts) {
             if *verdict == Verdict::Fresh {
-                self.series[trade.symbol as usize].unremember(&trade.id);
+                self.series[trade.symbol as usize].seen.take_back(&trade.id);
                 self.remembered.take_back(window_start(trade.event_ms));
             }
         }

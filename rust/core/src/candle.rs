@@ -67,16 +67,36 @@ impl Candle {
     }
 }
 
-/// Price of the first or last trade, with its place in the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Edge {
-    order: TradeOrder,
-    pub(crate) price: Decimal,
-}
+/// The first or last trade, as its place in the order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edge(TradeOrder);
 
 impl Edge {
     pub(crate) fn of(trade: &Trade) -> Self {
-        Self { order: trade.order(), price: trade.price }
+        Self(trade.order())
+    }
+
+    pub(crate) fn price(self) -> Decimal {
+        self.0.price()
+    }
+
+    /// Becomes the edge of `trade`, if that comes later.
+    #[inline]
+    pub(crate) fn advance_to(&mut self, trade: &Trade) {
+        // Trades mostly come in order, and then their times alone say so.
+        if trade.event_ms > self.0.event_ms() {
+            self.0 = trade.order();
+        } else if trade.event_ms == self.0.event_ms() {
+            self.0 = self.0.max(trade.order());
+        }
+    }
+
+    /// Becomes the edge of `trade`, if that comes earlier.
+    #[inline]
+    fn retreat_to(&mut self, trade: &Trade) {
+        if trade.event_ms <= self.0.event_ms() {
+            self.0 = self.0.min(trade.order());
+        }
     }
 }
 
@@ -111,9 +131,8 @@ impl Fold {
 
     /// Adds one trade; `None`, with this fold spoilt, where a sum would not fit.
     pub(crate) fn add(&mut self, trade: &Trade) -> Option<()> {
-        let edge = Edge::of(trade);
-        self.first = self.first.min(edge);
-        self.last = self.last.max(edge);
+        self.first.retreat_to(trade);
+        self.last.advance_to(trade);
         self.high = self.high.max(trade.price);
         self.low = self.low.min(trade.price);
         let size = Sum::from(trade.size);
@@ -144,7 +163,7 @@ impl Window {
 
     /// The last price, where anything was traded.
     pub(crate) fn close(&self) -> Option<Decimal> {
-        self.fold.as_ref().map(|fold| fold.last.price)
+        self.fold.as_ref().map(|fold| fold.last.price())
     }
 
     /// Reads the candle off the fold; `None` where there is neither a trade nor a close before.
@@ -154,14 +173,14 @@ impl Window {
         };
         let open = match (rule, previous_close) {
             (OpenRule::PreviousClose, Some(close)) => close,
-            _ => fold.first.price,
+            _ => fold.first.price(),
         };
         Some(Candle {
             start_ms: self.start_ms,
             open,
             high: fold.high.max(open),
             low: fold.low.min(open),
-            close: fold.last.price,
+            close: fold.last.price(),
             volume: fold.volume,
             turnover: fold.turnover,
             buy_volume: fold.buy_volume,

@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 
 use num_bigint::BigUint;
 
+use crate::{json, swar};
+
 /// The most significant digits that a price or a size may have: any such number fits a `u64`.
 pub const MAX_DIGITS: usize = 19;
 
@@ -93,7 +95,10 @@ impl Decimal {
 
     /// Appends the decimal text: no exponent, no trailing zeros.
     pub fn write(self, out: &mut Vec<u8>) {
-        write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale);
+        match swar::decimal_text(self.mantissa, self.scale) {
+            Some((text, length)) => json::short(out, &text, length),
+            None => write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale),
+        }
     }
 
     /// The double nearest to the exact value.
@@ -111,9 +116,11 @@ impl PartialOrd for Decimal {
 
 impl Ord for Decimal {
     fn cmp(&self, other: &Self) -> Ordering {
+        if self.scale == other.scale {
+            return self.mantissa.cmp(&other.mantissa);
+        }
         let scale = self.scale.max(other.scale);
-        // 19 digits and at most 18 places more: below 10^37, so neither side can overflow.
-        let widen = |value: &Self| u128::from(value.mantissa) * pow10(scale - value.scale);
+        let widen = |value: &Self| widened(value.mantissa, scale - value.scale);
         widen(self).cmp(&widen(other))
     }
 }
@@ -204,7 +211,12 @@ impl Sum {
 
     /// Adds exactly; `None` where 128 bits are not enough.
     #[must_use]
+    #[inline]
     pub fn checked_add(self, other: Self) -> Option<Self> {
+        if self.scale == other.scale {
+            let mantissa = self.mantissa.checked_add(other.mantissa)?;
+            return Some(Self { mantissa, scale: self.scale });
+        }
         let scale = self.scale.max(other.scale);
         let mantissa = self.at_scale(scale)?.checked_add(other.at_scale(scale)?)?;
         Some(Self { mantissa, scale })
@@ -220,7 +232,13 @@ impl Sum {
         if scale == self.scale {
             return Some(self.mantissa);
         }
-        self.mantissa.checked_mul(pow10(scale - self.scale))
+        let places = scale - self.scale;
+        match u64::try_from(self.mantissa) {
+            Ok(mantissa) if usize::from(places) < WORD_POWERS.len() => {
+                Some(widened(mantissa, places))
+            }
+            _ => self.mantissa.checked_mul(pow10(places)),
+        }
     }
 
     /// The same value without trailing zeros after the point.
@@ -276,6 +294,22 @@ fn write_scaled(out: &mut Vec<u8>, digits: &str, scale: u8) {
         out.resize(out.len() + scale - digits.len(), b'0');
         out.extend_from_slice(digits);
     }
+}
+
+/// The powers of ten that fit 64 bits.
+const WORD_POWERS: [u64; 20] = {
+    let mut powers = [1; 20];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+/// `mantissa · 10^places`, which fits for up to 19 places: one multiplication of two words.
+fn widened(mantissa: u64, places: u8) -> u128 {
+    u128::from(mantissa) * u128::from(WORD_POWERS[usize::from(places)])
 }
 
 /// The powers of ten that fit 128 bits.

@@ -5,9 +5,10 @@
 
 use crate::candle::{Candle, TIMEFRAME};
 use crate::decimal::Sum;
-use crate::json::{IsoClock, double, integer, raw, string};
+use crate::json::{IsoClock, Tally, double, integer, raw, string};
 use crate::ring::PublishedTrade;
-use crate::trade::{Category, TradeId};
+use crate::series::Series;
+use crate::trade::{Category, Side, TradeId};
 
 /// A symbol with its category.
 pub(crate) type Instrument<'a> = (Category, &'a str);
@@ -40,7 +41,8 @@ fn key(out: &mut Vec<u8>, name: &str) {
     raw(out, "\":");
 }
 
-fn instrument(out: &mut Vec<u8>, (category, symbol): Instrument<'_>) {
+/// Appends a symbol and its category, behind other fields.
+pub(crate) fn instrument(out: &mut Vec<u8>, (category, symbol): Instrument<'_>) {
     key(out, "category");
     string(out, category.name());
     key(out, "symbol");
@@ -61,6 +63,11 @@ fn sum(out: &mut Vec<u8>, name: &str, value: Sum) {
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
     iso: IsoClock,
+    /// The time of the last trade, and how it is written.
+    trade_time_ms: Option<i64>,
+    trade_time: Vec<u8>,
+    seq: Tally,
+    trades_total: Tally,
 }
 
 impl Encoder {
@@ -71,25 +78,20 @@ impl Encoder {
         out.push(b'"');
     }
 
-    pub(crate) fn trade(
-        &mut self,
-        out: &mut Vec<u8>,
-        of: Instrument<'_>,
-        published: &PublishedTrade,
-    ) {
+    pub(crate) fn trade(&mut self, out: &mut Vec<u8>, of: &Series, published: &PublishedTrade) {
         let trade = &published.trade;
-        begin(out, "trade", published.seq);
-        instrument(out, of);
-        key(out, "side");
-        string(out, trade.taker_side.name());
-        key(out, "price");
+        raw(out, "{\"topic\":\"status\",\"type\":\"trade\",\"seq\":");
+        self.seq.write(out, published.seq);
+        out.extend_from_slice(&of.instrument_json);
+        match trade.taker_side {
+            Side::Buy => raw(out, ",\"side\":\"Buy\",\"price\":"),
+            Side::Sell => raw(out, ",\"side\":\"Sell\",\"price\":"),
+        }
         trade.price.write(out);
-        key(out, "volume");
+        raw(out, ",\"volume\":");
         trade.size.write(out);
-        key(out, "timestamp");
-        integer(out, trade.event_ms);
-        self.time(out, "timestamp_iso", trade.event_ms);
-        key(out, "trade_id");
+        self.trade_times(out, trade.event_ms);
+        raw(out, ",\"trade_id\":");
         match &trade.id {
             TradeId::Text(text) => string(out, text),
             packed => {
@@ -99,21 +101,52 @@ impl Encoder {
             }
         }
         raw(out, ",\"message_counts\":{\"trade_messages\":");
-        integer(out, published.trades_total);
+        self.trades_total.write(out, published.trades_total);
         raw(out, "}}");
     }
 
+    /// Trades that follow each other have one time, or times of one second: the text is kept.
+    fn trade_times(&mut self, out: &mut Vec<u8>, event_ms: i64) {
+        if self.trade_time_ms != Some(event_ms) && !self.patch_trade_time(event_ms) {
+            let mut text = std::mem::take(&mut self.trade_time);
+            text.clear();
+            key(&mut text, "timestamp");
+            integer(&mut text, event_ms);
+            self.time(&mut text, "timestamp_iso", event_ms);
+            self.trade_time = text;
+        }
+        self.trade_time_ms = Some(event_ms);
+        out.extend_from_slice(&self.trade_time);
+    }
+
+    /// Writes the milliseconds of a time in the second that the text stands for; `false` where it
+    /// stands for another one.
+    fn patch_trade_time(&mut self, event_ms: i64) -> bool {
+        /// Where the text's milliseconds end, and how far before its end those of `timestamp_iso`
+        /// do: `,"timestamp":1788488627047,"timestamp_iso":"2026-09-04T04:23:47.047Z"`.
+        const ENDS: (usize, usize) = (26, 2);
+        let second = self.trade_time_ms.map(|known_ms| known_ms / 1_000);
+        // Of thirteen digits, as in these centuries.
+        if second != Some(event_ms / 1_000) || event_ms < 1_000_000_000_000 {
+            return false;
+        }
+        let rest = event_ms % 1_000;
+        let digit = |place: i64| b'0' + u8::try_from(rest / place % 10).unwrap_or_default();
+        let digits = [digit(100), digit(10), digit(1)];
+        let text = self.trade_time.as_mut_slice();
+        for end in [ENDS.0, text.len() - ENDS.1] {
+            text[end - 3..end].copy_from_slice(&digits);
+        }
+        true
+    }
+
     /// Appends a candle and returns its console line.
-    pub(crate) fn candle(
-        &mut self,
-        out: &mut Vec<u8>,
-        of: Instrument<'_>,
-        candle: &Candle,
-    ) -> String {
-        let text = self.candle_text(of, candle);
+    pub(crate) fn candle(&mut self, out: &mut Vec<u8>, of: &Series, candle: &Candle) -> String {
+        let vwap = candle.vwap();
+        let text = self.candle_text(of, candle, vwap);
         begin(out, "ohlcv", candle.seq);
         raw(out, ",\"exchange\":\"bybit\"");
-        instrument(out, of);
+        out.extend_from_slice(&of.instrument_json);
         key(out, "timeframe");
         string(out, TIMEFRAME);
         key(out, "timestamp");
@@ -136,7 +169,7 @@ impl Encoder {
         key(out, "trades");
         integer(out, candle.trades);
         key(out, "vwap");
-        double(out, candle.vwap());
+        double(out, vwap);
         flag(out, "closed", candle.closed);
         flag(out, "complete", candle.complete);
         key(out, "revision");
@@ -148,13 +181,13 @@ impl Encoder {
         text
     }
 
-    fn candle_text(&mut self, (category, symbol): Instrument<'_>, candle: &Candle) -> String {
+    fn candle_text(&mut self, of: &Series, candle: &Candle, vwap: Option<f64>) -> String {
         let mut line = Vec::with_capacity(160);
         self.iso.write(&mut line, candle.end_ms());
         raw(&mut line, " ohlcv ");
-        raw(&mut line, category.name());
+        raw(&mut line, of.category.name());
         line.push(b':');
-        raw(&mut line, symbol);
+        raw(&mut line, &of.symbol);
         line.push(b' ');
         raw(&mut line, TIMEFRAME);
         let prices = [
@@ -168,9 +201,9 @@ impl Encoder {
             raw(&mut line, name);
             value.write(&mut line);
         }
-        if let Some(vwap) = candle.vwap() {
+        if vwap.is_some() {
             raw(&mut line, " vwap ");
-            double(&mut line, Some(vwap));
+            double(&mut line, vwap);
         }
         raw(&mut line, " trades ");
         integer(&mut line, candle.trades);

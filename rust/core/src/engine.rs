@@ -184,9 +184,8 @@ impl Engine {
                     let about = About { kind: MessageKind::Trade, of, seq: self.seq };
                     let trades_total = self.counters.trades_total;
                     let published = PublishedTrade { trade, seq: self.seq, trades_total };
-                    let instrument = (series.category, &*series.symbol);
                     batch.add(about, |out| {
-                        self.encoder.trade(out, instrument, &published);
+                        self.encoder.trade(out, series, &published);
                         None
                     });
                     self.ring.push(published);
@@ -388,5 +387,5 @@ impl Engine {
 fn add_candle(batch: &mut Batch, encoder: &mut Encoder, series: &Series, candle: &Candle) {
     let of = Some((series.category, &series.symbol));
     let about = About { kind: MessageKind::Ohlcv, of, seq: candle.seq };
-    batch.add(about, |out| Some(encoder.candle(out, (series.category, &series.symbol), candle)));
+    batch.add(about, |out| Some(encoder.candle(out, series, candle)));
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::fields::MAX_EVENT_MS;
 
 /// Appends text as it is.
+#[inline]
 pub(crate) fn raw(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
@@ -36,8 +37,50 @@ fn escaped(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends a whole number.
+#[inline]
 pub(crate) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
     raw(out, itoa::Buffer::new().format(value));
+}
+
+/// Writes whole numbers that mostly grow by one: then the last digit is all that changes.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    value: u64,
+    /// Its digits, from the first byte on.
+    text: [u8; MAX_TALLY_DIGITS],
+    length: usize,
+}
+
+/// Digits of the largest number.
+const MAX_TALLY_DIGITS: usize = 20;
+
+impl Tally {
+    /// Appends `value`.
+    #[inline]
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, value: u64) {
+        let last = self.length.wrapping_sub(1);
+        match self.text.get_mut(last) {
+            Some(digit) if *digit < b'9' && self.value.checked_add(1) == Some(value) => *digit += 1,
+            _ => self.rewrite(value),
+        }
+        self.value = value;
+        short(out, &self.text, self.length);
+    }
+
+    fn rewrite(&mut self, value: u64) {
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(value).as_bytes();
+        self.length = digits.len();
+        self.text[..digits.len()].copy_from_slice(digits);
+    }
+}
+
+/// Appends the first `length` bytes: a copy of a fixed size costs less than one that is measured.
+#[inline]
+pub(crate) fn short<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N], length: usize) {
+    let end = out.len() + length;
+    out.extend_from_slice(bytes);
+    out.truncate(end);
 }
 
 /// Appends a double in its shortest form without an exponent, or `null` for none.
@@ -76,5 +119,21 @@ impl IsoClock {
             digit(1),
             b'Z',
         ]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_writes_every_number_whatever_came_before() {
+        let mut tally = Tally::default();
+        let numbers = (0..1_200).chain([7, 7, 8, 9, 10, u64::MAX, 0, 1]);
+        for value in numbers {
+            let mut out = Vec::new();
+            tally.write(&mut out, value);
+            assert_eq!(out, value.to_string().as_bytes());
+        }
     }
 }

@@ -18,6 +18,7 @@
 
 mod aggregate;
 pub mod batch;
+mod block;
 pub mod candle;
 mod coverage;
 pub mod decimal;

@@ -1,15 +1,14 @@
 //! One symbol: its windows, seen trade ids, last price and finished candles.
 
 use std::collections::VecDeque;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
-
-use rustc_hash::FxHashMap;
 
 use crate::candle::{Candle, Edge, Fold, WINDOW_MS, Window};
 use crate::decimal::Decimal;
+use crate::dedupe::Seen;
+use crate::encode;
 use crate::settings::{EmptyPolicy, OpenRule};
-use crate::trade::{Category, Trade, TradeId};
+use crate::trade::{Category, Trade};
 
 /// The longest silence of a symbol that is filled with flat candles, in minutes: a week.
 ///
@@ -37,6 +36,8 @@ pub struct Series {
     pub category: Category,
     /// Its name.
     pub symbol: Arc<str>,
+    /// Category and name as they stand in every message about it.
+    pub(crate) instrument_json: Box<[u8]>,
     /// Index of its topic's coverage.
     pub(crate) coverage: usize,
     /// Counts every change, engine-wide; tells who changed since.
@@ -44,22 +45,25 @@ pub struct Series {
     /// By start; those that are open or may be revised.
     windows: VecDeque<Window>,
     carry: Option<Carry>,
-    /// Remembered ids with the start of their window.
-    seen: FxHashMap<TradeId, i64>,
+    /// Remembered trade ids.
+    pub(crate) seen: Seen,
     history: VecDeque<Candle>,
     last: Option<Edge>,
 }
 
 impl Series {
     pub(crate) fn new(category: Category, symbol: &str, coverage: usize) -> Self {
+        let mut instrument_json = Vec::new();
+        encode::instrument(&mut instrument_json, (category, symbol));
         Self {
             category,
             symbol: symbol.into(),
+            instrument_json: instrument_json.into(),
             coverage,
             version: 0,
             windows: VecDeque::new(),
             carry: None,
-            seen: FxHashMap::default(),
+            seen: Seen::default(),
             history: VecDeque::new(),
             last: None,
         }
@@ -68,28 +72,7 @@ impl Series {
     /// The last price, by the exchange's order of trades.
     #[must_use]
     pub fn last_price(&self) -> Option<Decimal> {
-        self.last.map(|edge| edge.price)
-    }
-
-    /// Whether an id is remembered.
-    pub(crate) fn knows(&self, id: &TradeId) -> bool {
-        self.seen.contains_key(id)
-    }
-
-    /// Remembers an id; `false` where it was known already.
-    pub(crate) fn remember(&mut self, id: &TradeId, start_ms: i64) -> bool {
-        match self.seen.entry(id.clone()) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(place) => {
-                place.insert(start_ms);
-                true
-            }
-        }
-    }
-
-    /// Takes a remembered id back.
-    pub(crate) fn unremember(&mut self, id: &TradeId) {
-        self.seen.remove(id);
+        self.last.map(Edge::price)
     }
 
     /// A copy of what was traded in the window that starts at `start_ms`.
@@ -117,8 +100,10 @@ impl Series {
 
     /// Keeps the last price.
     pub(crate) fn note_last(&mut self, trade: &Trade) {
-        let edge = Edge::of(trade);
-        self.last = Some(self.last.map_or(edge, |known| known.max(edge)));
+        match &mut self.last {
+            Some(known) => known.advance_to(trade),
+            None => self.last = Some(Edge::of(trade)),
+        }
     }
 
     fn find(&self, start_ms: i64) -> Result<usize, usize> {
@@ -192,7 +177,7 @@ impl Series {
         self.windows[at].published.as_mut()
     }
 
-    /// Drops windows before `until_ms` into the history, with their ids.
+    /// Drops windows before `until_ms` into the history.
     pub(crate) fn evict(&mut self, until_ms: i64, history_candles: usize) {
         let mut evicted = false;
         while self.oldest_ms().is_some_and(|start_ms| start_ms < until_ms) {
@@ -206,8 +191,6 @@ impl Series {
             let surplus = self.history.len().saturating_sub(history_candles);
             self.history.drain(..surplus);
         }
-        // Also where no window went: block trades that count in no candle have ids all the same.
-        self.seen.retain(|_, start_ms| *start_ms >= until_ms);
     }
 
     /// Start of the oldest window that is still held.

@@ -64,7 +64,7 @@ impl<'a, T: Iterator<Item = &'a PublishedTrade>> Snapshot<'a, T> {
                 options.wants_symbol(series).then_some((series, published))
             });
             section(&mut out, "trades", wanted, |out, (series, published)| {
-                encoder.trade(out, (series.category, &series.symbol), published);
+                encoder.trade(out, series, published);
             });
         }
         if options.wants(MessageKind::Ohlcv) {
@@ -80,7 +80,7 @@ impl<'a, T: Iterator<Item = &'a PublishedTrade>> Snapshot<'a, T> {
                 closed.chain(open).map(move |candle| (series, candle))
             });
             section(&mut out, "ohlcv", candles, |out, (series, candle)| {
-                encoder.candle(out, (series.category, &series.symbol), &candle);
+                encoder.candle(out, series, &candle);
             });
         }
         out.push(b'}');

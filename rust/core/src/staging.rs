@@ -14,11 +14,14 @@ pub(crate) struct Staged {
     pub(crate) fold: Fold,
 }
 
+/// So many windows are looked through one by one; most frames have one.
+const FEW: usize = 8;
+
 /// The windows of one frame. Reused from frame to frame.
 #[derive(Debug, Default)]
 pub(crate) struct Staging {
     windows: Vec<Staged>,
-    /// Where the window of a symbol and start stands.
+    /// Where the window of a symbol and start stands, once there are more than a few.
     index: FxHashMap<(u32, i64), usize>,
 }
 
@@ -26,7 +29,9 @@ impl Staging {
     /// Forgets all windows.
     pub(crate) fn clear(&mut self) {
         self.windows.clear();
-        self.index.clear();
+        if !self.index.is_empty() {
+            self.index.clear();
+        }
     }
 
     /// Adds one trade to its window, which begins with what `held` returns; `None` where a sum would
@@ -44,19 +49,22 @@ impl Staging {
             Some(mut fold) => fold.add(trade).map(|()| fold)?,
             None => Fold::of(trade),
         };
-        self.index.insert((trade.symbol, start_ms), self.windows.len());
         self.windows.push(Staged { series: trade.symbol, start_ms, fold });
+        if self.windows.len() > FEW {
+            let indexed = self.index.len();
+            let unindexed = self.windows.iter().enumerate().skip(indexed);
+            self.index.extend(unindexed.map(|(at, staged)| ((staged.series, staged.start_ms), at)));
+        }
         Some(())
     }
 
     /// A window that was staged already; mostly the last one.
     fn find(&mut self, series: u32, start_ms: i64) -> Option<&mut Staged> {
-        let at = match self.windows.last() {
-            Some(last) if last.series == series && last.start_ms == start_ms => {
-                self.windows.len() - 1
-            }
-            _ => *self.index.get(&(series, start_ms))?,
-        };
+        let is_it = |staged: &Staged| staged.series == series && staged.start_ms == start_ms;
+        if self.windows.len() <= FEW || self.windows.last().is_some_and(is_it) {
+            return self.windows.iter_mut().rev().find(|staged| is_it(staged));
+        }
+        let at = *self.index.get(&(series, start_ms))?;
         self.windows.get_mut(at)
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::decimal::Decimal;
+use crate::swar::hex_text;
 
 /// The exchange's product categories, each with a symbol space of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,19 +128,17 @@ impl fmt::Display for TradeId {
 }
 
 /// The lower-case hyphenated text of a UUID.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
 fn uuid_text(high: u64, low: u64) -> [u8; 36] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let halves = [high.to_be_bytes(), low.to_be_bytes()];
+    let (first, second) = (hex_text((high >> 32) as u32), hex_text(high as u32));
+    let (third, fourth) = (hex_text((low >> 32) as u32), hex_text(low as u32));
     let mut text = [b'-'; 36];
-    let mut at = 0;
-    for byte in halves.as_flattened() {
-        if matches!(at, 8 | 13 | 18 | 23) {
-            at += 1;
-        }
-        text[at] = DIGITS[usize::from(byte >> 4)];
-        text[at + 1] = DIGITS[usize::from(byte & 0x0f)];
-        at += 2;
-    }
+    text[..8].copy_from_slice(&first);
+    text[9..13].copy_from_slice(&second[..4]);
+    text[14..18].copy_from_slice(&second[4..]);
+    text[19..23].copy_from_slice(&third[..4]);
+    text[24..28].copy_from_slice(&third[4..]);
+    text[28..].copy_from_slice(&fourth);
     text
 }
 
@@ -204,6 +203,18 @@ pub struct TradeOrder {
     number: u64,
     taker_side: Side,
     price: Decimal,
+}
+
+impl TradeOrder {
+    /// The exchange time, which comes first in the order.
+    pub(crate) fn event_ms(&self) -> i64 {
+        self.event_ms
+    }
+
+    /// The trade's price.
+    pub(crate) fn price(&self) -> Decimal {
+        self.price
+    }
 }
 
 impl Ord for TradeOrder {
