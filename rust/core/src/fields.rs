@@ -143,7 +143,7 @@ impl Draft {
             }
             Field::Block => self.is_block = tokens.plain_flag()?,
             Field::Rpi => self.is_rpi = tokens.plain_flag()?,
-            Field::Seq => self.exchange_seq = tokens.plain_whole()?,
+            Field::Seq => self.exchange_seq = tokens.plain_seq()?,
             Field::Symbol | Field::Side => return None,
         }
         Some(())

@@ -2,8 +2,8 @@
 //!
 //! The usual spellings are read by `shapes`, with the same result. The general path is right for all
 //! JSON: any key order, white space, escapes, unknown, missing and repeated fields (the last one
-//! counts, as in every common parser). It goes by `tokens`: plain ones are read a word at a time, all
-//! others by jiter. Keys are told apart to the letter: `s` and `S`, `T` and `ts`, `i` and `id` are
+//! counts, as in every common parser). It goes by `tokens`: plain ones are read sixteen bytes at a time,
+//! all others by jiter. Keys are told apart to the letter: `s` and `S`, `T` and `ts`, `i` and `id` are
 //! different fields.
 //!
 //! Source of the fields: <https://bybit-exchange.github.io/docs/v5/websocket/public/trade>.

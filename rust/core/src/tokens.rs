@@ -1,13 +1,14 @@
 //! The tokens of a frame, one after the other.
 //!
-//! Plain ones are read here, a word at a time: keys and strings without escapes, numbers of a usual
-//! length, `true` and `false`. At anything else the one token is handed to jiter, which reads all
+//! Plain ones are read here, sixteen bytes at a time: keys and strings without escapes, numbers of the
+//! usual length, `true` and `false`. At anything else the one token is handed to jiter, which reads all
 //! JSON and names what is none; it keeps nothing but its position, so it can begin at any token.
 
 #![expect(clippy::inline_always, reason = "measured: a call for each token costs as much as it")]
 
 use jiter::{Jiter, JiterError, Peek};
 
+use crate::block::Block;
 use crate::decimal::Decimal;
 use crate::fields::MAX_EVENT_MS;
 use crate::swar;
@@ -149,7 +150,7 @@ impl Tokens<'_> {
     /// A positive decimal in a string.
     #[inline(always)]
     pub(crate) fn plain_decimal(&mut self) -> Option<Decimal> {
-        let (digits, scale, length) = swar::decimal(self.bytes(), self.behind_quote()?)?;
+        let (digits, scale, length) = swar::decimal(self.quoted()?)?;
         let value = Decimal::from_digits(digits, scale)?;
         self.at += length + 2;
         Some(value)
@@ -158,62 +159,61 @@ impl Tokens<'_> {
     /// A lower-case UUID in a string, as two halves.
     #[inline(always)]
     pub(crate) fn plain_uuid(&mut self) -> Option<(u64, u64)> {
-        let start = self.behind_quote()?;
-        let halves = swar::uuid(self.bytes(), start)?;
-        (self.byte(start + 36)? == b'"').then(|| self.at = start + 37)?;
+        let (text, rest) = self.quoted()?.split_first_chunk()?;
+        let halves = swar::uuid(text)?;
+        (*rest.first()? == b'"').then(|| self.at += 38)?;
         Some(halves)
     }
 
     /// A time of thirteen digits.
     #[inline(always)]
     pub(crate) fn plain_time(&mut self) -> Option<i64> {
-        let value = swar::thirteen_digits(self.bytes().get(self.at..)?.first_chunk()?)?;
-        let end = self.at + 13;
-        (value < MAX_EVENT_MS && self.ends_number(end)).then(|| self.at = end)?;
+        let (text, rest) = self.rest()?.split_first_chunk()?;
+        let value = swar::thirteen_digits(text)?;
+        (value < MAX_EVENT_MS && ends_number(rest)).then(|| self.at += 13)?;
         Some(value)
     }
 
-    /// A whole number of up to sixteen digits.
+    /// A sequence of twelve digits, as the exchange's are in these years.
     #[inline(always)]
-    pub(crate) fn plain_whole(&mut self) -> Option<u64> {
-        /// Digits of the exchange's sequences in these years.
-        const USUAL_DIGITS: usize = 12;
-        let mut end = self.at + USUAL_DIGITS;
-        if !self.ends_number(end) {
-            let mut digits = self.bytes().get(self.at..)?.iter();
-            end = self.at + digits.position(|byte| !byte.is_ascii_digit())?;
-        }
-        let value = swar::whole(self.bytes(), self.at, end)?;
-        self.ends_number(end).then(|| self.at = end)?;
+    pub(crate) fn plain_seq(&mut self) -> Option<u64> {
+        let (text, rest) = self.rest()?.split_first_chunk()?;
+        let value = swar::twelve_digits(text)?;
+        ends_number(rest).then(|| self.at += 12)?;
         Some(value)
     }
 
     /// `true` or `false`.
     #[inline(always)]
     pub(crate) fn plain_flag(&mut self) -> Option<bool> {
-        let rest = self.bytes().get(self.at..)?;
+        let rest = self.rest()?;
         let is_true = rest.starts_with(b"true");
         (is_true || rest.starts_with(b"false")).then(|| self.at += 5 - usize::from(is_true))?;
         Some(is_true)
     }
 
-    /// Where the text of the string begins that begins here.
+    /// What stands behind the quote that comes next.
     #[inline(always)]
-    fn behind_quote(&self) -> Option<usize> {
-        (self.byte(self.at)? == b'"').then_some(self.at + 1)
+    fn quoted(&self) -> Option<&[u8]> {
+        self.rest()?.strip_prefix(b"\"")
     }
+}
 
-    /// Whether what stands at byte `at` ends a number: no point, no exponent, no further digit.
-    #[inline(always)]
-    fn ends_number(&self, at: usize) -> bool {
-        matches!(self.byte(at), Some(b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
-    }
+/// Whether a number ends before `rest`: no point follows, no exponent, no further digit.
+#[inline(always)]
+fn ends_number(rest: &[u8]) -> bool {
+    matches!(rest, [b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t', ..])
 }
 
 impl<'a> Tokens<'a> {
     #[inline(always)]
     fn bytes(&self) -> &'a [u8] {
         self.text.as_bytes()
+    }
+
+    #[inline(always)]
+    fn rest(&self) -> Option<&'a [u8]> {
+        self.bytes().get(self.at..)
     }
 
     #[inline(always)]
@@ -245,8 +245,8 @@ impl<'a> Tokens<'a> {
         self.text.get(self.at + 1..self.plain_end(self.at)?)
     }
 
-    /// The closing quote of the string that begins at byte `quote`, if it is plain: without escapes
-    /// and control characters.
+    /// The closing quote of the string that begins at byte `quote`, if it is plain: ASCII without
+    /// escapes and control characters.
     #[inline(always)]
     fn plain_end(&self, quote: usize) -> Option<usize> {
         if self.byte(quote)? != b'"' {
@@ -254,34 +254,22 @@ impl<'a> Tokens<'a> {
         }
         let mut at = quote + 1;
         loop {
-            let odd = odd_marks(swar::load(self.bytes(), at)?);
-            if odd != 0 {
-                at += odd.trailing_zeros() as usize / 8;
+            let block = Block::load(self.bytes().get(at..)?)?;
+            let stops = block.equal(b'"') | block.equal(b'\\') | block.odd();
+            if stops != 0 {
+                at += stops.trailing_zeros() as usize;
                 return (self.byte(at)? == b'"').then_some(at);
             }
-            at += 8;
+            at += 16;
         }
     }
-}
-
-/// A mark in the highest bit of the first byte that is a quote, a backslash or a control character;
-/// marks above it may be false.
-#[inline(always)]
-fn odd_marks(word: u64) -> u64 {
-    const fn each(byte: u8) -> u64 {
-        u64::from_ne_bytes([byte; 8])
-    }
-    let below = |word: u64, byte: u8| word.wrapping_sub(each(byte)) & !word;
-    let quote = below(word ^ each(b'"'), 1);
-    let backslash = below(word ^ each(b'\\'), 1);
-    (quote | backslash | below(word, b' ')) & each(0x80)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Behind other values, as in a frame: words are loaded from before a number, too.
+    /// Behind another value, as in a frame.
     fn tokens(text: &str) -> Tokens<'_> {
         Tokens { text, at: 8 }
     }
@@ -289,14 +277,14 @@ mod tests {
     #[test]
     fn a_plain_string_has_neither_escapes_nor_control_characters() {
         let read = |inside: &str| {
-            let text = format!("        \"{inside}\"       ");
+            let text = format!("        \"{inside}\"               ");
             tokens(&text).plain_string().map(str::to_owned)
         };
-        for plain in ["", "a", "ZeroPlusTick", "BTC-25JUN27-106000-C-USDT", "caf\u{e9}", "\u{7f}"] {
+        for plain in ["", "a", "ZeroPlusTick", "BTC-25JUN27-106000-C-USDT", "\u{7f}"] {
             assert_eq!(read(plain).as_deref(), Some(plain));
         }
         for at in 0..20 {
-            for odd in ["\\n", "\n", "\u{0}", "\u{1f}", "\\\""] {
+            for odd in ["\\n", "\n", "\u{0}", "\u{1f}", "\u{e9}"] {
                 let inside = format!("{}{odd}{}", "x".repeat(at), "y".repeat(20 - at));
                 assert_eq!(read(&inside), None, "{inside:?}");
             }
@@ -309,13 +297,13 @@ mod tests {
             let text = format!("        1788488627047{end}");
             assert_eq!(tokens(&text).plain_time(), Some(1_788_488_627_047));
             let text = format!("        804921550364{end}");
-            assert_eq!(tokens(&text).plain_whole(), Some(804_921_550_364));
+            assert_eq!(tokens(&text).plain_seq(), Some(804_921_550_364));
         }
         for end in ["0", ".0", "e1", "E1", "x", "\"", ""] {
             let text = format!("        1788488627047{end}");
             assert_eq!(tokens(&text).plain_time(), None, "{end}");
-            let text = format!("        804921550364{}", end.replace('0', "00000"));
-            assert_eq!(tokens(&text).plain_whole(), None, "{end}");
+            let text = format!("        804921550364{end}");
+            assert_eq!(tokens(&text).plain_seq(), None, "{end}");
         }
     }
 
