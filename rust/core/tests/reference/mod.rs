@@ -2,14 +2,26 @@
 //! with the two of the core. The tests and the fuzz target share it.
 
 use serde_json::Value;
+use tapecast_core::decimal::Decimal;
 use tapecast_core::frame::{Frame, MAX_FRAME_BYTES};
 use tapecast_core::trade::{Category, Trade};
 
 /// 2100-01-01: no time of the exchange is later.
 const END_MS: i64 = 4_102_444_800_000;
 
-/// One trade, as its texts say: symbol, time, sequence, price, size, side, id, block, RPI.
-type Row = (String, i64, u64, (u64, u8), (u64, u8), String, String, bool, bool);
+/// One trade, as its texts say; decimals as their digits and how many stand after the point.
+#[derive(Debug, PartialEq)]
+struct Row {
+    symbol: String,
+    event_ms: i64,
+    seq: u64,
+    price: (u64, u8),
+    size: (u64, u8),
+    taker_side: String,
+    id: String,
+    is_block: bool,
+    is_rpi: bool,
+}
 
 /// Topic, time and trades of a frame.
 type Read = (String, Option<i64>, Vec<Row>);
@@ -42,14 +54,20 @@ pub(crate) fn assert_agreement(bytes: &[u8]) {
 
 /// What the core has read, the byte positions aside.
 fn read(frame: &Frame) -> Read {
+    let decimal = |value: Decimal| (value.mantissa(), value.scale());
     let row = |(position, trade): (usize, &Trade)| {
         assert_eq!(trade.position as usize, position);
-        let symbol = frame.symbols[trade.symbol as usize].clone();
-        let decimal = |value: tapecast_core::decimal::Decimal| (value.mantissa(), value.scale());
-        let side = trade.taker_side.name().to_owned();
-        let (price, size) = (decimal(trade.price), decimal(trade.size));
-        let (time, seq, id) = (trade.event_ms, trade.exchange_seq, trade.id.to_string());
-        (symbol, time, seq, price, size, side, id, trade.is_block, trade.is_rpi)
+        Row {
+            symbol: frame.symbols[trade.symbol as usize].clone(),
+            event_ms: trade.event_ms,
+            seq: trade.exchange_seq,
+            price: decimal(trade.price),
+            size: decimal(trade.size),
+            taker_side: trade.taker_side.name().to_owned(),
+            id: trade.id.to_string(),
+            is_block: trade.is_block,
+            is_rpi: trade.is_rpi,
+        }
     };
     let rows = frame.trades.iter().enumerate().map(row).collect();
     (frame.topic.clone(), frame.ts_ms, rows)
@@ -97,9 +115,9 @@ fn frame_of(value: &Value, category: Option<Category>) -> Option<Read> {
     let rows = rows?;
     let is_option = |symbol: &str| symbol.starts_with(&format!("{topic}-"));
     let fits = |row: &Row| match category {
-        Some(Category::Option) => is_option(&row.0),
-        Some(_) => row.0 == topic,
-        None => row.0 == topic || is_option(&row.0),
+        Some(Category::Option) => is_option(&row.symbol),
+        Some(_) => row.symbol == topic,
+        None => row.symbol == topic || is_option(&row.symbol),
     };
     (!topic.is_empty() && rows.iter().all(fits)).then(|| (topic.to_owned(), time, rows))
 }
@@ -107,17 +125,22 @@ fn frame_of(value: &Value, category: Option<Category>) -> Option<Read> {
 fn row_of(trade: &Value) -> Option<Row> {
     let text = |name: &str| trade.get(name)?.as_str();
     let flag = |name: &str| trade.get(name).map_or(Some(false), Value::as_bool);
-    let symbol = text("s").filter(|symbol| {
+    let is_symbol = |text: &&str| {
         let is_odd = |it: char| it.is_control() || it.is_whitespace();
-        (1..=32).contains(&symbol.chars().count()) && !symbol.contains(is_odd)
-    })?;
-    let id = text("i").filter(|id| (1..=64).contains(&id.len()) && !id.contains(char::is_control));
-    let side = text("S").filter(|side| ["Buy", "Sell"].contains(side))?;
-    let seq = trade.get("seq").map_or(Some(0), |seq| seq.as_number()?.to_string().parse().ok())?;
-    let (price, size) = (decimal_of(text("p")?)?, decimal_of(text("v")?)?);
-    let time = time_of(trade.get("T")?)?;
-    let (symbol, side, id) = (symbol.to_owned(), side.to_owned(), id?.to_owned());
-    Some((symbol, time, seq, price, size, side, id, flag("BT")?, flag("RPI")?))
+        (1..=32).contains(&text.chars().count()) && !text.contains(is_odd)
+    };
+    let is_id = |text: &&str| (1..=64).contains(&text.len()) && !text.contains(char::is_control);
+    Some(Row {
+        symbol: text("s").filter(is_symbol)?.to_owned(),
+        event_ms: time_of(trade.get("T")?)?,
+        seq: trade.get("seq").map_or(Some(0), |seq| seq.as_number()?.to_string().parse().ok())?,
+        price: decimal_of(text("p")?)?,
+        size: decimal_of(text("v")?)?,
+        taker_side: text("S").filter(|side| ["Buy", "Sell"].contains(side))?.to_owned(),
+        id: text("i").filter(is_id)?.to_owned(),
+        is_block: flag("BT")?,
+        is_rpi: flag("RPI")?,
+    })
 }
 
 fn time_of(value: &Value) -> Option<i64> {
