@@ -308,6 +308,12 @@ mod tests {
     }
 
     #[test]
+    fn a_time_ends_with_the_century() {
+        assert_eq!(tokens("        4102444799999,").plain_time(), Some(4_102_444_799_999));
+        assert_eq!(tokens("        4102444800000,").plain_time(), None);
+    }
+
+    #[test]
     fn jiter_names_a_fault_by_its_byte_in_the_frame() {
         let error = tokens("[0,1,2],{\"a\" 1}").first_key(<[u8]>::len).unwrap_err();
         assert_eq!(error.to_string(), "expected `:` at index 13");
