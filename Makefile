@@ -29,7 +29,7 @@ export MATURIN_PEP517_ARGS := --locked
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test setup build wheel fmt lint lint-python lint-rust lint-dependencies \
-	test-rust test-python fuzz lock bench clean
+	test-rust test-python fuzz lock bench bench-peers instructions instructions-record clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -109,6 +109,8 @@ test-rust: $(STAMPS)/locked ## Run the Rust tests, doc tests included
 		cargo test --locked --workspace --lib --bins --tests --no-fail-fast; \
 	fi
 	cargo test --locked --package tapecast-core --doc
+	@# Every bench once, on little, untimed.
+	cargo test --locked --package tapecast-core --benches
 
 test-python: build $(NODE_STAMP) ## Run the Python tests; PYTEST_ARGS goes to pytest
 	$(BIN)/pytest $(PYTEST_ARGS)
@@ -123,8 +125,17 @@ lock: $(STAMPS)/venv ## Renew requirements-dev.lock and Cargo.lock: the newest v
 		--no-annotate --no-emit-index-url --group dev --output-file requirements-dev.lock pyproject.toml
 	cargo update
 
-bench: build ## Run the benches (see benches/README.md); each checks its results before it times them
-	$(BIN)/python benches/engine.py
+bench: build ## Run all benches (see benches/README.md) and write their tables into docs/performance.md
+	$(BIN)/python benches/report.py
+
+bench-peers: build ## Install cryptofeed, nautilus_trader, ccxt and tardis-dev under target/peers; measure them
+	$(BIN)/python benches/peers/run.py --install
+
+instructions: $(STAMPS)/locked ## Count the instructions of the hot paths; 3 % above what is recorded fails
+	$(BIN)/python benches/instructions.py
+
+instructions-record: $(STAMPS)/locked ## Record the instructions of the hot paths (benches/instructions.json)
+	$(BIN)/python benches/instructions.py --record
 
 clean: ## Remove everything that these targets made, .venv included
 	rm -rf target dist $(VENV) $(CLIENTS)/node_modules $(EXTENSION)

@@ -4,12 +4,14 @@
 //! first and last trade by (time, exchange sequence, position); one rule closes windows, the clock
 //! having passed their end and the grace; a trade for a closed window revises it.
 
+mod gaps;
+
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::candle::{Candle, WINDOW_MS, window_start};
-use crate::coverage::{Coverage, Loss};
+use crate::candle::{Candle, Edge, WINDOW_MS, window_start};
+use crate::coverage::Coverage;
 use crate::dedupe::Remembered;
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::MAX_EVENT_MS;
@@ -156,8 +158,15 @@ impl Aggregator {
     ) -> Result<Room, FrameError> {
         self.resolve(category, frame)?;
         let room = self.room_for(frame);
-        self.judge(frame, room, verdicts)?;
-        self.stage(frame, verdicts)?;
+        self.staging.clear();
+        let of_one_window = |one: &Trade, next: &Trade| {
+            one.symbol == next.symbol && window_start(one.event_ms) == window_start(next.event_ms)
+        };
+        for run in frame.trades.chunk_by(of_one_window) {
+            let judged = verdicts.len();
+            self.judge(run, room, verdicts)?;
+            self.stage(run, &verdicts[judged..])?;
+        }
         Ok(room)
     }
 
@@ -170,6 +179,11 @@ impl Aggregator {
             frame.trades.iter_mut().for_each(|trade| trade.symbol = series);
             return Ok(());
         }
+        self.resolve_all(category, frame)
+    }
+
+    #[cold]
+    fn resolve_all(&mut self, category: Category, frame: &mut Frame) -> Result<(), FrameError> {
         let mut mapped = Vec::with_capacity(frame.symbols.len());
         let mut first_uses = vec![None; frame.symbols.len()];
         for trade in frame.trades.iter().rev() {
@@ -213,11 +227,16 @@ impl Aggregator {
 
     /// Which closed windows must go, oldest first, so that the frame's new ids have room.
     fn room_for(&self, frame: &Frame) -> Room {
-        let mut room = Room { until_ms: self.evicted_until_ms, freed: 0 };
-        let limit = self.settings.max_trade_ids;
-        if self.remembered.total() + frame.trades.len() <= limit {
-            return room;
+        let nothing = Room { until_ms: self.evicted_until_ms, freed: 0 };
+        if self.remembered.total() + frame.trades.len() <= self.settings.max_trade_ids {
+            return nothing;
         }
+        self.room_beyond(nothing, frame)
+    }
+
+    #[cold]
+    fn room_beyond(&self, mut room: Room, frame: &Frame) -> Room {
+        let limit = self.settings.max_trade_ids;
         let wanted = |until_ms: i64| {
             let is_new = |trade: &&Trade| {
                 window_start(trade.event_ms) >= until_ms
@@ -236,33 +255,41 @@ impl Aggregator {
         room
     }
 
-    /// Tells fresh trades from repeated and late ones, and remembers their ids.
+    /// Tells fresh trades of one window from repeated and late ones, and remembers their ids.
     fn judge(
         &mut self,
-        frame: &Frame,
+        run: &[Trade],
         room: Room,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<(), FrameError> {
-        let forgotten_ms = self.evicted_until_ms;
-        for trade in &frame.trades {
-            let start_ms = window_start(trade.event_ms);
-            let seen = &mut self.series[trade.symbol as usize].seen;
-            let verdict = if start_ms < room.until_ms {
-                Verdict::Late
-            } else if seen.remember(&trade.id, start_ms, forgotten_ms) {
-                self.remembered.add(start_ms);
-                Verdict::Fresh
+        let (symbol, start_ms) = (run[0].symbol, window_start(run[0].event_ms));
+        if start_ms < room.until_ms {
+            verdicts.extend(std::iter::repeat_n(Verdict::Late, run.len()));
+            return Ok(());
+        }
+        let seen = &mut self.series[symbol as usize].seen;
+        let limit = self.settings.max_trade_ids + room.freed;
+        let already = self.remembered.total();
+        let mut fresh = 0;
+        let mut one_more = None;
+        for trade in run {
+            if seen.remember(&trade.id, start_ms, self.evicted_until_ms) {
+                fresh += 1;
+                verdicts.push(Verdict::Fresh);
+                self.staging.note_time(trade.event_ms);
+                if already + fresh > limit {
+                    one_more = Some(trade);
+                    break;
+                }
             } else {
-                Verdict::Duplicate
-            };
-            verdicts.push(verdict);
-            if self.remembered.total() - room.freed > self.settings.max_trade_ids {
-                return Err(self.too_many_ids(trade));
+                verdicts.push(Verdict::Duplicate);
             }
         }
-        Ok(())
+        self.remembered.add(start_ms, fresh);
+        one_more.map_or(Ok(()), |trade| Err(self.too_many_ids(trade)))
     }
 
+    #[cold]
     fn too_many_ids(&self, trade: &Trade) -> FrameError {
         let limit = self.settings.max_trade_ids;
         let found = format!("\"{}\", one more than the {limit} remembered", trade.id);
@@ -271,24 +298,20 @@ impl Aggregator {
         FrameError::new(ErrorKind::TooManyTradeIds, "trade id", at, expected)
     }
 
-    fn counts(&self, trade: &Trade, verdict: Verdict) -> bool {
-        verdict == Verdict::Fresh && (self.settings.include_block_trades || !trade.is_block)
+    /// Adds the fresh trades of one window to a copy of what it holds, so that a fault leaves no
+    /// trace.
+    fn stage(&mut self, run: &[Trade], verdicts: &[Verdict]) -> Result<(), FrameError> {
+        let (symbol, start_ms) = (run[0].symbol, window_start(run[0].event_ms));
+        let with_blocks = self.settings.include_block_trades;
+        let counts = |(trade, verdict): &(&Trade, &Verdict)| {
+            **verdict == Verdict::Fresh && (with_blocks || !trade.is_block)
+        };
+        let counted = run.iter().zip(verdicts).filter(counts).map(|(trade, _)| trade);
+        let held = || self.series[symbol as usize].fold(start_ms);
+        self.staging.add((symbol, start_ms), counted, held).map_err(overflow)
     }
 
-    /// Adds the fresh trades to copies of what their windows hold, so that a fault leaves no trace.
-    fn stage(&mut self, frame: &Frame, verdicts: &[Verdict]) -> Result<(), FrameError> {
-        self.staging.clear();
-        for (trade, &verdict) in frame.trades.iter().zip(verdicts) {
-            if !self.counts(trade, verdict) {
-                continue;
-            }
-            let start_ms = window_start(trade.event_ms);
-            let held = || self.series[trade.symbol as usize].fold(start_ms);
-            self.staging.add(trade, start_ms, held).ok_or_else(|| overflow(trade))?;
-        }
-        Ok(())
-    }
-
+    #[cold]
     fn take_back(
         &mut self,
         frame: &Frame,
@@ -319,28 +342,44 @@ impl Aggregator {
     ) {
         self.version += 1;
         let mut revised: Vec<News> = Vec::new();
+        let (first_ms, last_ms) = self.staging.times_ms();
+        self.max_event_ms = self.max_event_ms.max(last_ms);
         for Staged { series, start_ms, fold } in self.staging.drain() {
-            self.series[series as usize].set_fold(start_ms, fold);
-            self.series[series as usize].version = self.version;
+            let it = &mut self.series[series as usize];
+            it.version = self.version;
+            it.note_last(fold.last());
+            it.set_fold(start_ms, fold);
             if start_ms < self.closed_until_ms {
                 revised.push(News { start_ms, series });
             }
         }
-        let fresh =
-            frame.trades.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Fresh);
-        let mut first_ms = i64::MAX;
-        for (trade, _) in fresh {
-            self.series[trade.symbol as usize].note_last(trade);
-            self.max_event_ms = self.max_event_ms.max(Some(trade.event_ms));
-            first_ms = first_ms.min(trade.event_ms);
+        if !self.settings.include_block_trades {
+            self.note_blocks(frame, verdicts);
         }
+        self.extend_coverage(category, first_ms.unwrap_or(i64::MAX), news);
+        if !revised.is_empty() {
+            self.revise(revised, news);
+        }
+    }
+
+    /// Publishes what trades of closed windows changed.
+    #[cold]
+    fn revise(&mut self, mut revised: Vec<News>, news: &mut Vec<News>) {
         revised.sort_unstable_by_key(|news| (news.series, news.start_ms));
         revised.dedup_by_key(|news| news.series);
-        self.extend_coverage(category, first_ms, news);
         for oldest in revised {
             self.refresh(oldest.series, oldest.start_ms, news);
         }
         news.sort_unstable();
+    }
+
+    /// Block trades that count in no candle tell the last price all the same.
+    fn note_blocks(&mut self, frame: &Frame, verdicts: &[Verdict]) {
+        for (trade, verdict) in frame.trades.iter().zip(verdicts) {
+            if trade.is_block && *verdict == Verdict::Fresh {
+                self.series[trade.symbol as usize].note_last(Edge::of(trade));
+            }
+        }
     }
 
     /// An earlier trade than any before: what was taken for the first minute may be whole now.
@@ -353,15 +392,17 @@ impl Aggregator {
         {
             return;
         }
+        self.refresh_category(category, window_start(before_ms), news);
+    }
+
+    #[cold]
+    fn refresh_category(&mut self, category: Category, from_ms: i64, news: &mut Vec<News>) {
         for series in 0..self.series.len() {
             if self.series[series].category == category {
-                self.refresh(
-                    u32::try_from(series).unwrap_or(u32::MAX),
-                    window_start(before_ms),
-                    news,
-                );
+                self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
             }
         }
+        news.sort_unstable();
     }
 
     /// Publishes what is new of the closed windows of one symbol from `from_ms` on.
@@ -385,13 +426,23 @@ impl Aggregator {
         });
     }
 
+    /// Where windows are to be closed, by their start, once it is `now_ms`.
+    fn closes_until(&self, now_ms: i64) -> i64 {
+        window_start(now_ms.clamp(0, MAX_EVENT_MS) - self.settings.grace_ms)
+    }
+
+    /// Whether a minute has passed, so that there is something to close or to drop.
+    pub(crate) fn is_due(&self, now_ms: i64) -> bool {
+        self.closes_until(now_ms) > self.closed_until_ms
+            || self.evicts_until(now_ms) > self.evicted_until_ms
+    }
+
     /// Closes every window whose end and grace have passed, oldest first.
     ///
     /// An idle symbol waits for the grace too: closing at `end_ms` would publish candles that a
     /// trade already on the wire contradicts.
     pub(crate) fn close(&mut self, now_ms: i64, news: &mut Vec<News>) {
-        let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
-        let until_ms = window_start(now_ms - self.settings.grace_ms);
+        let until_ms = self.closes_until(now_ms);
         if until_ms <= self.closed_until_ms {
             return;
         }
@@ -404,9 +455,14 @@ impl Aggregator {
 
     /// Drops the windows that can no longer be revised.
     pub(crate) fn evict(&mut self, now_ms: i64) {
+        self.evict_until(self.evicts_until(now_ms));
+    }
+
+    /// Where windows are to be dropped, by their start, once it is `now_ms`.
+    fn evicts_until(&self, now_ms: i64) -> i64 {
         let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
         let until_ms = window_start(now_ms.saturating_sub(self.settings.revise_window_ms));
-        self.evict_until(until_ms);
+        until_ms.min(self.closes_until(now_ms).max(self.closed_until_ms))
     }
 
     fn evict_until(&mut self, until_ms: i64) {
@@ -414,6 +470,11 @@ impl Aggregator {
         if until_ms <= self.evicted_until_ms {
             return;
         }
+        self.forget(until_ms);
+    }
+
+    #[cold]
+    fn forget(&mut self, until_ms: i64) {
         self.evicted_until_ms = until_ms;
         for series in &mut self.series {
             series.evict(until_ms, self.settings.history_candles);
@@ -423,76 +484,9 @@ impl Aggregator {
             coverage.forget(until_ms);
         }
     }
-
-    fn coverage_of(&mut self, category: Category, topic: &str) -> usize {
-        let key = (category, Arc::from(topic));
-        if let Some(&known) = self.topics.get(&key) {
-            return known;
-        }
-        let is_covered = self.settings.assume_covered;
-        self.coverages.push(if is_covered { Coverage::default() } else { Coverage::never() });
-        self.topics.insert(key, self.coverages.len() - 1);
-        self.coverages.len() - 1
-    }
-
-    /// From `at_ms` on `topic` is received whole; the gap that ended by it, if one was announced.
-    pub(crate) fn cover(
-        &mut self,
-        category: Category,
-        topic: &str,
-        at_ms: i64,
-        news: &mut Vec<News>,
-    ) -> Option<Gap> {
-        let coverage = self.coverage_of(category, topic);
-        let (from_ms, to_ms) = self.coverages[coverage].regain(at_ms)?;
-        self.refresh_covered_by(coverage, window_start(to_ms), news);
-        let gap = Gap { category, topic: topic.into(), from_ms, to_ms };
-        (from_ms != i64::MIN).then_some(gap)
-    }
-
-    /// From `at_ms` on trades of `topic` may be missed; the gap that began by it, if that is news.
-    pub(crate) fn uncover(
-        &mut self,
-        category: Category,
-        topic: &str,
-        at_ms: i64,
-        news: &mut Vec<News>,
-    ) -> Option<Gap> {
-        let coverage = self.coverage_of(category, topic);
-        let loss = self.coverages[coverage].lose(at_ms);
-        if loss == Loss::Known {
-            return None;
-        }
-        self.refresh_covered_by(coverage, window_start(at_ms), news);
-        let gap = Gap { category, topic: topic.into(), from_ms: at_ms, to_ms: at_ms };
-        (loss == Loss::New).then_some(gap)
-    }
-
-    /// Trades of `topic` were missed in a stretch that is over.
-    pub(crate) fn miss(
-        &mut self,
-        category: Category,
-        topic: &str,
-        (from_ms, to_ms): (i64, i64),
-        news: &mut Vec<News>,
-    ) -> Gap {
-        let coverage = self.coverage_of(category, topic);
-        self.coverages[coverage].miss(from_ms, to_ms);
-        self.refresh_covered_by(coverage, window_start(from_ms), news);
-        Gap { category, topic: topic.into(), from_ms, to_ms }
-    }
-
-    /// Publishes what a changed coverage makes new of closed windows from `from_ms` on.
-    fn refresh_covered_by(&mut self, coverage: usize, from_ms: i64, news: &mut Vec<News>) {
-        for series in 0..self.series.len() {
-            if self.series[series].coverage == coverage {
-                self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
-            }
-        }
-        news.sort_unstable();
-    }
 }
 
+#[cold]
 fn overflow(trade: &Trade) -> FrameError {
     let found = (trade.byte, b"more than 128 bits hold".as_slice());
     FrameError::new(

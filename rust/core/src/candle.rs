@@ -80,9 +80,14 @@ impl Edge {
         self.0.price()
     }
 
+    /// The later one of both.
+    pub(crate) fn later(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
+    }
+
     /// Becomes the edge of `trade`, if that comes later.
     #[inline]
-    pub(crate) fn advance_to(&mut self, trade: &Trade) {
+    fn advance_to(&mut self, trade: &Trade) {
         // Trades mostly come in order, and then their times alone say so.
         if trade.event_ms > self.0.event_ms() {
             self.0 = trade.order();
@@ -127,6 +132,11 @@ impl Fold {
             buy_volume: if trade.taker_side == Side::Buy { volume } else { Sum::ZERO },
             trades: 1,
         }
+    }
+
+    /// The last trade.
+    pub(crate) fn last(&self) -> Edge {
+        self.last
     }
 
     /// Adds one trade; `None`, with this fold spoilt, where a sum would not fit.

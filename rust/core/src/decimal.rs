@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use num_bigint::BigUint;
 
-use crate::{json, swar};
+use crate::swar;
 
 /// The most significant digits that a price or a size may have: any such number fits a `u64`.
 pub const MAX_DIGITS: usize = 19;
@@ -95,9 +95,21 @@ impl Decimal {
 
     /// Appends the decimal text: no exponent, no trailing zeros.
     pub fn write(self, out: &mut Vec<u8>) {
-        match swar::decimal_text(self.mantissa, self.scale) {
-            Some((text, length)) => json::short(out, &text, length),
-            None => write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale),
+        let places = usize::from(self.scale);
+        if self.mantissa >= swar::EIGHT_DIGITS || places > 7 {
+            write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale);
+            return;
+        }
+        // More is written than is meant, and cut off again: what has a fixed size costs least.
+        let start = out.len();
+        let (text, length) = swar::digits_text(self.mantissa, places);
+        out.extend_from_slice(&text.to_le_bytes());
+        let point = length - places;
+        out.truncate(start + point);
+        if places > 0 {
+            out.push(b'.');
+            out.extend_from_slice(&(text >> (8 * point)).to_le_bytes());
+            out.truncate(start + length + 1);
         }
     }
 
@@ -280,6 +292,7 @@ impl From<Decimal> for Sum {
 }
 
 /// Appends `digits / 10^scale`.
+#[inline(never)]
 fn write_scaled(out: &mut Vec<u8>, digits: &str, scale: u8) {
     let (digits, scale) = (digits.as_bytes(), usize::from(scale));
     if scale == 0 {

@@ -6,6 +6,7 @@
 use crate::candle::{Candle, TIMEFRAME};
 use crate::decimal::Sum;
 use crate::json::{IsoClock, Tally, double, integer, raw, string};
+use crate::latency::Summary;
 use crate::ring::PublishedTrade;
 use crate::series::Series;
 use crate::trade::{Category, Side, TradeId};
@@ -25,6 +26,8 @@ pub(crate) struct StatsFigures<'a> {
     pub(crate) thread_statuses: &'a str,
     /// A finished JSON array.
     pub(crate) rejected_symbols: &'a str,
+    /// How long things took, by name.
+    pub(crate) latencies: &'a [&'a (String, Summary)],
 }
 
 /// Begins a message: topic, type and number.
@@ -237,6 +240,8 @@ impl Encoder {
         raw(out, figures.thread_statuses);
         key(out, "rejected_symbols");
         raw(out, figures.rejected_symbols);
+        key(out, "latency_ms");
+        object(out, figures.latencies, |(name, _)| name, |out, (_, times)| latency(out, *times));
         out.push(b'}');
         text
     }
@@ -299,6 +304,20 @@ pub(crate) fn gap(
     integer(out, to_ms);
     key(out, "state");
     string(out, state);
+    out.push(b'}');
+}
+
+/// Appends what times come to, in milliseconds; nulls where there were none.
+fn latency(out: &mut Vec<u8>, times: Summary) {
+    raw(out, "{\"count\":");
+    integer(out, times.count);
+    let percentiles = [("p50", times.p50_ns), ("p99", times.p99_ns), ("max", times.max_ns)];
+    for (name, ns) in percentiles {
+        key(out, name);
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour at most")]
+        let ms = (times.count > 0).then(|| (ns / 1_000) as f64 / 1_000.0);
+        double(out, ms);
+    }
     out.push(b'}');
 }
 

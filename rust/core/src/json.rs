@@ -46,41 +46,47 @@ pub(crate) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     value: u64,
-    /// Its digits, from the first byte on.
-    text: [u8; MAX_TALLY_DIGITS],
+    /// Its digits, the first one lowest. In words, since a processor waits for what it has just
+    /// written in smaller pieces.
+    words: [u64; 3],
     length: usize,
 }
-
-/// Digits of the largest number.
-const MAX_TALLY_DIGITS: usize = 20;
 
 impl Tally {
     /// Appends `value`.
     #[inline]
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, value: u64) {
         let last = self.length.wrapping_sub(1);
-        match self.text.get_mut(last) {
-            Some(digit) if *digit < b'9' && self.value.checked_add(1) == Some(value) => *digit += 1,
+        let bits = 8 * (last % 8);
+        match self.words.get_mut(last / 8) {
+            Some(word)
+                if *word >> bits < u64::from(b'9') && self.value.checked_add(1) == Some(value) =>
+            {
+                *word += 1 << bits;
+            }
             _ => self.rewrite(value),
         }
         self.value = value;
-        short(out, &self.text, self.length);
+        let end = out.len() + self.length;
+        let [first, second, third] = self.words.map(u64::to_le_bytes);
+        out.extend_from_slice(&first);
+        out.extend_from_slice(&second);
+        if self.length > 16 {
+            out.extend_from_slice(&third);
+        }
+        out.truncate(end);
     }
 
+    #[cold]
     fn rewrite(&mut self, value: u64) {
         let mut buffer = itoa::Buffer::new();
         let digits = buffer.format(value).as_bytes();
         self.length = digits.len();
-        self.text[..digits.len()].copy_from_slice(digits);
+        self.words = [0; 3];
+        for (at, digit) in digits.iter().enumerate() {
+            self.words[at / 8] |= u64::from(*digit) << (8 * (at % 8));
+        }
     }
-}
-
-/// Appends the first `length` bytes: a copy of a fixed size costs less than one that is measured.
-#[inline]
-pub(crate) fn short<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N], length: usize) {
-    let end = out.len() + length;
-    out.extend_from_slice(bytes);
-    out.truncate(end);
 }
 
 /// Appends a double in its shortest form without an exponent, or `null` for none.

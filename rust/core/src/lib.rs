@@ -10,7 +10,7 @@
 //! | [`frame`], [`trade`], [`error`] | one exchange frame → trades, or why not |
 //! | [`decimal`] | exact prices, sizes and sums |
 //! | [`candle`], [`series`] | windows and their candles, symbol by symbol |
-//! | [`rate`] | counters and rates |
+//! | [`rate`], [`latency`] | counters, rates, and how long things take |
 //! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
 //! | [`selection`] | who wants which of it |
 
@@ -29,6 +29,7 @@ pub mod error;
 mod fields;
 pub mod frame;
 mod json;
+pub mod latency;
 pub mod rate;
 pub mod ring;
 pub mod selection;

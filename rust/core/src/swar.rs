@@ -148,38 +148,21 @@ pub(crate) fn uuid(text: &[u8; 36]) -> Option<(u64, u64)> {
     Some((high.hex()?, low.hex()?))
 }
 
-/// Eight decimal digits of a number below 10^8, each 0 to 9, the most significant one lowest.
-#[inline(always)]
-fn digits_of(number: u64) -> u64 {
-    // Halves, then quarters, then single digits, divided by multiplying and shifting.
-    let halves = number / 10_000 | (number % 10_000) << 32;
-    let hundreds = (halves * 10_486 >> 20) & 0x0000_007f_0000_007f;
-    let pairs = hundreds | (halves - hundreds * 100) << 16;
-    let tens = (pairs * 103 >> 10) & 0x000f_000f_000f_000f;
-    tens | (pairs - tens * 10) << 8
-}
+/// What has more than eight digits.
+pub(crate) const EIGHT_DIGITS: u64 = POWERS[8];
 
-/// The text of `mantissa / 10^scale` and its length; `None` for more than eight digits.
+/// The digits of a number below [`EIGHT_DIGITS`], the first one lowest, and how many they are: one
+/// more than `places` (at most 7) at least.
 #[inline(always)]
-pub(crate) fn decimal_text(mantissa: u64, scale: u8) -> Option<([u8; 16], usize)> {
-    let scale = usize::from(scale);
-    if mantissa >= POWERS[8] || scale > 7 {
-        return None;
-    }
-    let digits = digits_of(mantissa);
-    // One digit stands before the point, zero or not.
-    let zeros = (digits.trailing_zeros() as usize / 8).min(7 - scale);
-    let length = 8 - zeros;
-    let digits = (digits | each(b'0')) >> (8 * zeros);
-    let mut text = [0; 16];
-    text[..8].copy_from_slice(&digits.to_le_bytes());
-    if scale == 0 {
-        return Some((text, length));
-    }
-    let point = length - scale;
-    text[point] = b'.';
-    text[point + 1..point + 9].copy_from_slice(&(digits >> (8 * point)).to_le_bytes());
-    Some((text, length + 1))
+pub(crate) fn digits_text(number: u64, places: usize) -> (u64, usize) {
+    // Halves, then quarters, then single digits, divided by multiplying and shifting.
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | ((halves - hundreds * 100) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = tens | ((pairs - tens * 10) << 8);
+    let zeros = (digits.trailing_zeros() as usize / 8).min(7 - places);
+    ((digits | each(b'0')) >> (8 * zeros), 8 - zeros)
 }
 
 /// The eight lower-case hexadecimal digits of a number.
@@ -266,30 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_written_with_a_digit_before_the_point_and_all_behind_it() {
-        let write = |mantissa, scale| {
-            let (text, length) = decimal_text(mantissa, scale)?;
-            Some(String::from_utf8_lossy(&text[..length]).into_owned())
+    fn digits_are_written_without_zeros_before_them_but_for_those_of_places() {
+        let write = |number, places| {
+            let (text, length) = digits_text(number, places);
+            String::from_utf8_lossy(&text.to_le_bytes()[..length]).into_owned()
         };
-        let cases = [
-            (0, 0, "0"),
-            (7, 0, "7"),
-            (100, 0, "100"),
-            (12_345_678, 0, "12345678"),
-            (99_999_999, 0, "99999999"),
-            (1, 1, "0.1"),
-            (806_819, 1, "80681.9"),
-            (57_912, 7, "0.0057912"),
-            (99_999_999, 7, "9.9999999"),
-            (99_999_999, 1, "9999999.9"),
-        ];
-        for (mantissa, scale, text) in cases {
-            assert_eq!(write(mantissa, scale).as_deref(), Some(text));
-        }
-        assert_eq!(write(100_000_000, 0), None);
-        assert_eq!(write(1, 8), None);
-        for number in (0..100_000_000).step_by(9_973) {
-            assert_eq!(write(number, 0), Some(number.to_string()));
+        assert_eq!(write(0, 0), "0");
+        assert_eq!(write(1, 1), "01");
+        assert_eq!(write(57_912, 7), "00057912");
+        assert_eq!(write(99_999_999, 7), "99999999");
+        for number in (0..EIGHT_DIGITS).step_by(997) {
+            assert_eq!(write(number, 0), number.to_string());
         }
     }
 

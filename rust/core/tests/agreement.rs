@@ -45,7 +45,7 @@ const WORDS: [&str; 24] = [
     "\"s\":\"BTC\",",
 ];
 
-/// Frames that something was found with, by the fuzz target or by thought.
+/// Frames that a decoder might well take for others; what the fuzz target finds joins them.
 const CASES: [&str; 8] = [
     // An array is no object, though what begins in it may be a key.
     r#"["topic":"publicTrade.A","data":[]}"#,

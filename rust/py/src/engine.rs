@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use tapecast_core::encode::LineChange;
 use tapecast_core::engine::{self, StatsInput};
+use tapecast_core::latency::Summary;
 use tapecast_core::settings::Settings;
 use tapecast_core::snapshot::SnapshotOptions;
 use tapecast_core::trade::Category;
@@ -13,6 +14,7 @@ use tapecast_core::trade::Category;
 use crate::arrays;
 use crate::batch::Batch;
 use crate::error::CallError;
+use crate::latency::Latency;
 use crate::options;
 
 /// Exact live aggregation of public trades into candles, counters and messages.
@@ -132,11 +134,13 @@ impl Engine {
     ///         replaces the engine's.
     ///     thread_statuses: A JSON array, spliced in as it is.
     ///     rejected_symbols: A JSON array, spliced in as it is.
+    ///     latencies: How long things took, by name, beside the engine's own; each begins anew.
     ///
     /// Raises:
     ///     ValueError: If one of the arrays is none.
     #[pyo3(signature = (
         now_ms, *, interval_ns, counts, thread_statuses = None, rejected_symbols = None,
+        latencies = None,
     ))]
     fn stats(
         &mut self,
@@ -145,15 +149,22 @@ impl Engine {
         counts: &Bound<'_, PyDict>,
         thread_statuses: Option<&[u8]>,
         rejected_symbols: Option<&[u8]>,
+        latencies: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Batch> {
         let counts: PyResult<Vec<(String, u64)>> =
             counts.iter().map(|(name, total)| Ok((name.extract()?, total.extract()?))).collect();
+        let latencies = latencies.into_iter().flatten().map(|(name, latency)| {
+            let latency = latency.cast::<Latency>()?;
+            Ok((name.extract()?, latency.try_borrow_mut()?.0.take()))
+        });
+        let latencies: PyResult<Vec<(String, Summary)>> = latencies.collect();
         let input = StatsInput {
             now_ms,
             interval_ns,
             counts: &counts?,
             thread_statuses: options::json_array("thread_statuses", thread_statuses)?,
             rejected_symbols: options::json_array("rejected_symbols", rejected_symbols)?,
+            latencies: &latencies?,
         };
         Ok(self.0.stats(&input).into())
     }

@@ -10,6 +10,7 @@ mod batch;
 mod decode;
 mod engine;
 mod error;
+mod latency;
 mod options;
 
 use pyo3::prelude::*;
@@ -22,6 +23,8 @@ mod _core {
     use crate::decode::decode_trades;
     #[pymodule_export]
     use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::latency::Latency;
     use pyo3::prelude::*;
 
     #[pymodule_init]
