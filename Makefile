@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
@@ -28,7 +29,7 @@ export MATURIN_PEP517_ARGS := --locked
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test setup build wheel fmt lint lint-python lint-rust lint-dependencies \
-	test-rust test-python lock bench bench-peers instructions instructions-record clean
+	test-rust test-python fuzz lock bench bench-peers instructions instructions-record clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -113,6 +114,10 @@ test-rust: $(STAMPS)/locked ## Run the Rust tests, doc tests included
 
 test-python: build $(NODE_STAMP) ## Run the Python tests; PYTEST_ARGS goes to pytest
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# On stable Rust, with coverage and without a sanitizer: see the script.
+fuzz: ## Fuzz the decoders against each other for FUZZ_SECONDS; needs a C++ compiler
+	rust/core/fuzz/run $(FUZZ_SECONDS)
 
 lock: $(STAMPS)/venv ## Renew requirements-dev.lock and Cargo.lock: the newest versions that the manifests allow
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv

@@ -38,6 +38,7 @@ pub mod settings;
 mod shapes;
 pub mod snapshot;
 mod swar;
+mod tokens;
 pub mod trade;
 mod undo;
 mod wire;
