@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tapecast._core import Engine, Message
+from tapecast._core import Batch, Engine
 from tapecast.aliases import Category, Rows
 from tapecast.errors import DecodeError
 from tapecast.frames import frame_topic, frame_ts_ms, is_control_frame, is_trade_frame
@@ -93,7 +93,7 @@ def apply_frames(
     return foreign
 
 
-def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> list[Message]:
+def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> Batch:
     """Take note that a recorded frame was refused: its trades are missing in their minute.
 
     Args:
@@ -110,10 +110,12 @@ def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> list[Me
         topics = [topic]
     else:
         topics = _topics(engine, category)
-    messages: list[Message] = []
-    for at_ms in _times_meant(frame_ts_ms(frame), engine.event_ms):
-        messages += engine.miss(at_ms - _IN_FLIGHT_MS, at_ms + 1, category=category, topics=topics)
-    return messages
+    return Batch.joined(
+        [
+            engine.miss(at_ms - _IN_FLIGHT_MS, at_ms + 1, category=category, topics=topics)
+            for at_ms in _times_meant(frame_ts_ms(frame), engine.event_ms)
+        ]
+    )
 
 
 def _times_meant(ts_ms: int | None, clock_ms: int | None) -> list[int]:
