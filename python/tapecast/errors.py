@@ -133,13 +133,17 @@ class SlowConsumerError(TapecastError):
     Attributes:
         pending_bytes: Bytes that wait to be sent to it.
         limit_bytes: Bytes that may wait.
+        for_s: How long more than that has waited, in seconds; None if not even that is allowed for
+            a while.
     """
 
-    def __init__(self, pending_bytes: int, limit_bytes: int) -> None:
-        super().__init__(pending_bytes, limit_bytes)
+    def __init__(self, pending_bytes: int, limit_bytes: int, for_s: float | None = None) -> None:
+        super().__init__(pending_bytes, limit_bytes, for_s)
         self.pending_bytes = pending_bytes
         self.limit_bytes = limit_bytes
+        self.for_s = for_s
 
     def __str__(self) -> str:
         """Return the figures."""
-        return f"{self.pending_bytes} bytes are pending, expected at most {self.limit_bytes}"
+        since = "" if self.for_s is None else f" for {self.for_s:.1f} s"
+        return f"{self.pending_bytes} bytes are pending{since}, expected at most {self.limit_bytes}"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -189,6 +190,7 @@ class FakeOutbox:
     ended: int = 0
     window_bits: int = 0
     is_slow: bool = False
+    is_full: bool = False
 
     def begin(self, policy: SlowPolicy | None) -> None:
         self.policies.append(policy)
@@ -238,6 +240,7 @@ class Wire:
     written: bytearray = field(default_factory=bytearray)
     pending_bytes: int = 0
     aborted: bool = False
+    lingers: bool = True
     failed: list[tuple[CloseCode, str]] = field(default_factory=list)
     broken: Exception | None = None
 
@@ -266,7 +269,16 @@ class Wire:
     def get_write_buffer_size(self) -> int:
         return 0 if self.aborted else self.pending_bytes
 
+    def get_extra_info(self, name: str) -> "Wire | None":
+        return self if name == "socket" else None
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        assert (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER)
+        self.lingers = value != struct.pack("ii", 1, 0)
+
     def abort(self) -> None:
+        # What waits in the kernel must go with the connection.
+        assert not self.lingers or self.failed
         self.aborted = True
 
     def fail(self, code: CloseCode, reason: str) -> None:

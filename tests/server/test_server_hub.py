@@ -390,6 +390,53 @@ async def test_the_broadcaster_drains_in_portions_and_reports_each() -> None:
     assert client.seqs == [0, 1, 2, 3]
 
 
+async def test_a_burst_waits_a_moment_for_a_client_that_has_no_room() -> None:
+    engine, clock, client = FakeEngine(), FakeClock(), FakeOutbox()
+    hub = Hub(engine, limits=ServerLimits(flush_bytes=1))
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def beat(_messages: int) -> None:
+        if 1 in client.seqs:
+            first.set()
+        if 3 in client.seqs:
+            second.set()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        broadcaster = tasks.create_task(hub.run(clock, beat=beat))
+        hub.subscribe(client, EVERYTHING)
+        client.is_full = True
+        for _ in range(3):
+            hub.publish(engine.trades())
+        await first.wait()
+        # However often the loop turns, what is left waits in the hub.
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert client.seqs == [0, 1]
+        assert hub.queued_bytes > 0
+        client.is_full = False
+        await second.wait()
+        broadcaster.cancel()
+    assert client.seqs == [0, 1, 2, 3]
+
+
+async def test_a_client_that_makes_no_room_is_not_waited_for_for_ever() -> None:
+    engine, client, written = FakeEngine(), FakeOutbox(is_full=True), asyncio.Event()
+    hub = Hub(engine, limits=ServerLimits(flush_bytes=1))
+
+    def beat(_messages: int) -> None:
+        if 4 in client.seqs:
+            written.set()
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        broadcaster = tasks.create_task(hub.run(FakeClock(), beat=beat))
+        hub.subscribe(client, EVERYTHING)
+        for _ in range(4):
+            hub.publish(engine.trades())
+        await written.wait()
+        broadcaster.cancel()
+    assert client.seqs == [0, 1, 2, 3, 4]
+
+
 def test_slow_subscribers_are_looked_after_until_they_are_not_slow_or_leave(
     engine: FakeEngine, hub: Hub
 ) -> None:

@@ -142,7 +142,7 @@ def test_what_was_withheld_comes_piece_by_piece_as_there_is_room(
 
 
 @pytest.mark.parametrize("policy", ["conflate", "drop", "disconnect"])
-def test_two_seconds_over_the_soft_limit_are_too_long(
+def test_near_two_seconds_over_the_soft_limit_are_too_long(
     wire: Wire,
     counts: ServerCounts,
     subscriber: Subscriber,
@@ -153,12 +153,12 @@ def test_two_seconds_over_the_soft_limit_are_too_long(
     subscriber.deliver(share_of(engine.trades(4)))
     subscriber.relieve(10.0)
     subscriber.deliver(share_of(engine.stats()))
-    subscriber.relieve(11.9)
+    subscriber.relieve(11.8)
     assert counts.slow_consumers == 0
     waiting = wire.pending_bytes
     with pytest.raises(SlowConsumerError) as cut_off:
-        subscriber.relieve(12.0)
-    assert str(cut_off.value) == f"{waiting} bytes are pending, expected at most 900"
+        subscriber.relieve(11.95)
+    assert str(cut_off.value) == f"{waiting} bytes are pending for 1.9 s, expected at most 900"
     assert wire.aborted
     # Withheld, dropped or written: one way or another it got nothing of all this.
     assert (counts.dropped_messages, counts.slow_consumers) == (5, 1)
@@ -174,7 +174,7 @@ def test_time_under_the_soft_limit_is_not_held_against_a_client(
     wire.drain()
     subscriber.deliver(share_of(engine.trades(4)))
     subscriber.relieve(12.1)
-    subscriber.relieve(14.0)
+    subscriber.relieve(13.9)
     assert counts.slow_consumers == 0
 
 

@@ -163,7 +163,7 @@ class ServerSettings(_Table):
         default=1_048_576, ge=65_536, description="bytes at which a client is cut off"
     )
     slow_after_s: Seconds = Field(
-        default=2.0, description="time over the soft limit until a client is cut off"
+        default=1.9, description="time over the soft limit until a client is cut off"
     )
     send_buffer_bytes: int = Field(
         default=131_072, ge=4096, description="asked of the kernel for a client; Linux doubles it"

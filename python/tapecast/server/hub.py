@@ -19,6 +19,7 @@ from tapecast.server.filter import Filter
 from tapecast.server.interfaces import Clock, EngineView, Outbox, ServerCounts
 from tapecast.server.limits import ServerLimits
 from tapecast.server.partials import PartialSchedule
+from tapecast.server.patience import MOMENT_S, Patience
 from tapecast.server.share import Share, shares_of
 from tapecast.server.snapshots import Snapshots
 
@@ -116,6 +117,7 @@ class Hub:
         # What is being written of a portion, if that has begun.
         self._writing: Iterator[int] | None = None
         self._slow: set[Outbox] = set()
+        self._patience = Patience()
         self._partials = PartialSchedule()
         self._partials_changed = asyncio.Event()
         self._snapshots = Snapshots(engine)
@@ -168,6 +170,14 @@ class Hub:
                 # One turn of the loop lets the transports write; a burst must not look like a slow
                 # consumer.
                 await asyncio.sleep(0)
+                if flushed:
+                    await self._until_room()
+
+    async def _until_room(self) -> None:
+        """Wait, while more than a portion is queued, for clients that may yet make room."""
+        # No transport tells that there is room again.
+        while self._queue and self._patience.waits_for(self._group_of):  # noqa: ASYNC110
+            await asyncio.sleep(MOMENT_S)
 
     async def run_partials(self, clock: Clock, *, beat: Callable[[int], None] = _no_beat) -> None:
         """Send in-progress candles whenever they are due, until cancelled.

@@ -74,6 +74,10 @@ class Outbox(Protocol):
     def is_slow(self) -> bool:
         """Whether `relieve` must be called every now and then."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it is on the way to be slow: more than half of what may wait for it does."""
+
     def begin(self, policy: SlowPolicy | None) -> None:
         """Take note of a new subscription.
 

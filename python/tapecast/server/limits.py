@@ -50,7 +50,7 @@ class ServerLimits:
     slow_policy: SlowPolicy = "conflate"
     soft_pending_bytes: int = 262_144
     max_pending_bytes: int = 1_048_576
-    slow_after_s: float = 2.0
+    slow_after_s: float = 1.9
     send_buffer_bytes: int = 131_072
     compression: bool = False
     flush_bytes: int = 65_536

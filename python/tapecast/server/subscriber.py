@@ -1,6 +1,10 @@
 """One connected client as the hub sees it: an outbox over its WebSocket connection."""
 
+import socket
+import struct
 from collections import deque
+from contextlib import suppress
+from typing import Final
 
 from websockets.asyncio.server import ServerConnection
 from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -16,6 +20,9 @@ from tapecast.server.share import Share
 from tapecast.server.wire import text_frame
 
 __all__ = ["Subscriber"]
+
+_LINGER_NOT: Final = struct.pack("ii", 1, 0)
+"""A closed socket forgets at once what it has not sent."""
 
 
 class Subscriber:
@@ -69,6 +76,11 @@ class Subscriber:
 
     # What the hub calls; the contract stands with `Outbox`.
 
+    @property
+    def is_full(self) -> bool:
+        """See `Outbox.is_full`."""
+        return not self.is_slow and self._held_against() > self._limits.soft_pending_bytes // 2
+
     def begin(self, policy: SlowPolicy | None) -> None:
         """See `Outbox.begin`."""
         self._policy = policy or self._limits.slow_policy
@@ -109,7 +121,8 @@ class Subscriber:
         elif self._over_since_s is None:
             self._over_since_s = now_s
         elif now_s - self._over_since_s >= self._limits.slow_after_s:
-            self._cut_off(self._held_against(), self._limits.soft_pending_bytes)
+            held_bytes = self._held_against()
+            self._cut_off(held_bytes, self._limits.soft_pending_bytes, now_s - self._over_since_s)
 
     # What may wait.
 
@@ -185,15 +198,20 @@ class Subscriber:
             self._backlog = None
         self.is_slow = False
 
-    def _cut_off(self, pending_bytes: int, limit_bytes: int) -> None:
+    def _cut_off(self, pending_bytes: int, limit_bytes: int, for_s: float | None = None) -> None:
         """Abort the connection, and count what its client will not get."""
         self._forget_sent(self.pending_bytes)
         self._counts.slow_consumers += 1
         self._counts.dropped_messages += sum(messages for _, messages in self._waiting)
         self._abandon()
+        # Else the kernel keeps for minutes what it could not send.
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         # A close frame would wait behind everything that the client does not read.
         self._transport.abort()
-        raise SlowConsumerError(pending_bytes, limit_bytes)
+        raise SlowConsumerError(pending_bytes, limit_bytes, for_s)
 
     def _fail(self) -> None:
         """Close a connection that could not be written to, without waiting."""
