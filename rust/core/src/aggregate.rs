@@ -385,13 +385,26 @@ impl Aggregator {
         });
     }
 
+    /// Whether [`Self::close`] would close anything at `now_ms`.
+    pub(crate) fn closes_at(&self, now_ms: i64) -> bool {
+        self.closable_until(now_ms) > self.closed_until_ms
+    }
+
+    /// Whether the window of a time is closed.
+    pub(crate) fn has_closed(&self, event_ms: i64) -> bool {
+        event_ms < self.closed_until_ms
+    }
+
+    fn closable_until(&self, now_ms: i64) -> i64 {
+        window_start(now_ms.clamp(0, MAX_EVENT_MS) - self.settings.grace_ms)
+    }
+
     /// Closes every window whose end and grace have passed, oldest first.
     ///
     /// An idle symbol waits for the grace too: closing at `end_ms` would publish candles that a
     /// trade already on the wire contradicts.
     pub(crate) fn close(&mut self, now_ms: i64, news: &mut Vec<News>) {
-        let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
-        let until_ms = window_start(now_ms - self.settings.grace_ms);
+        let until_ms = self.closable_until(now_ms);
         if until_ms <= self.closed_until_ms {
             return;
         }

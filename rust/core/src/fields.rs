@@ -165,8 +165,8 @@ impl Draft {
         symbols: &mut Symbols<'_>,
     ) -> Result<(), (ErrorKind, String)> {
         match field {
-            Field::Price => self.price = Some(parse_decimal(ErrorKind::BadPrice, text)?),
-            Field::Size => self.size = Some(parse_decimal(ErrorKind::BadSize, text)?),
+            Field::Price => self.price = Some(parse_decimal(ErrorKind::BadPrice, text.as_bytes())?),
+            Field::Size => self.size = Some(parse_decimal(ErrorKind::BadSize, text.as_bytes())?),
             Field::Side => self.taker_side = Some(parse_side(text)?),
             Field::Id => self.id = Some(parse_id(text)?),
             _ => self.symbol = Some(symbols.intern(text)?),
@@ -212,8 +212,8 @@ pub(crate) fn parse_ms(subject: &'static str, found: Found<'_>) -> Result<i64, F
     }
 }
 
-fn parse_decimal(kind: ErrorKind, text: &str) -> Result<Decimal, (ErrorKind, String)> {
-    Decimal::parse(text.as_bytes()).map_err(|error| match error {
+pub(crate) fn parse_decimal(kind: ErrorKind, text: &[u8]) -> Result<Decimal, (ErrorKind, String)> {
+    Decimal::parse(text).map_err(|error| match error {
         DecimalError::NotPositive => (kind, "a positive decimal".to_owned()),
         DecimalError::TooLong => (
             kind,
@@ -230,7 +230,7 @@ fn parse_side(text: &str) -> Result<Side, (ErrorKind, String)> {
     }
 }
 
-fn parse_id(text: &str) -> Result<TradeId, (ErrorKind, String)> {
+pub(crate) fn parse_id(text: &str) -> Result<TradeId, (ErrorKind, String)> {
     if text.is_empty() || text.len() > MAX_ID_BYTES || text.chars().any(char::is_control) {
         let expected = format!("1 to {MAX_ID_BYTES} bytes without control characters");
         return Err((ErrorKind::BadTradeId, expected));
@@ -263,7 +263,7 @@ impl Symbols<'_> {
     }
 }
 
-fn check_symbol(symbol: &str) -> Result<(), (ErrorKind, String)> {
+pub(crate) fn check_symbol(symbol: &str) -> Result<(), (ErrorKind, String)> {
     let is_odd = |character: char| character.is_control() || character.is_whitespace();
     let length = symbol.chars().count();
     if length == 0 || length > MAX_SYMBOL_CHARS || symbol.chars().any(is_odd) {

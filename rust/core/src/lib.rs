@@ -11,13 +11,17 @@
 //! | [`decimal`] | exact prices, sizes and sums |
 //! | [`candle`], [`series`] | windows and their candles, symbol by symbol |
 //! | [`rate`] | counters and rates |
+//! | [`block`], [`archive`], [`bulk`] | whole files: lines decoded apart, applied with nothing encoded |
 //! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
 //! | [`selection`] | who wants which of it |
 
 #![forbid(unsafe_code)]
 
 mod aggregate;
+pub mod archive;
 pub mod batch;
+pub mod block;
+pub mod bulk;
 pub mod candle;
 mod coverage;
 pub mod decimal;
