@@ -36,6 +36,8 @@ pub(crate) struct Scratch {
     pub(crate) frame: Frame,
     /// The symbols of the run's trades as they were, for applying them once more.
     pub(crate) own_symbols: Vec<u32>,
+    /// Where the symbols of a block stand among those of the frame.
+    pub(crate) places: Vec<u32>,
 }
 
 /// What a line holds.

@@ -218,26 +218,36 @@ impl Absorber<'_> {
 
     /// Applies what the frame holds; its first trade is the `begin`-th of the run.
     fn apply(&mut self, begin: usize) -> Result<(), FrameError> {
-        let own = &self.scratch.own_symbols[begin..begin + self.scratch.frame.trades.len()];
-        match own {
-            // A frame of one symbol is applied the short way.
-            [first, others @ ..] if others.iter().all(|other| other == first) => {
-                self.scratch.frame.trades.iter_mut().for_each(|trade| trade.symbol = 0);
-                self.scratch.frame.symbols.truncate(1);
-                let symbol = &self.symbols[*first as usize];
-                match self.scratch.frame.symbols.first_mut() {
-                    Some(place) => symbol.clone_into(place),
-                    None => self.scratch.frame.symbols.push(symbol.clone()),
-                }
-            }
-            _ => self.symbols.clone_into(&mut self.scratch.frame.symbols),
-        }
+        self.name_symbols(begin);
         let Engine { aggregator, verdicts, news, .. } = &mut *self.engine;
         aggregator.apply(self.category, &mut self.scratch.frame, verdicts, news)?;
         self.engine.primary.get_or_insert(self.category);
         self.engine.count(&self.scratch.frame.trades);
         self.engine.number_news();
         Ok(())
+    }
+
+    /// Gives the frame the symbols of its trades, in the order of their first use: unknown ones are
+    /// taken up in that order.
+    fn name_symbols(&mut self, begin: usize) {
+        let Scratch { frame, own_symbols, places, .. } = &mut *self.scratch;
+        places.clear();
+        places.resize(self.symbols.len(), u32::MAX);
+        let mut used = 0;
+        for (trade, &own) in frame.trades.iter_mut().zip(&own_symbols[begin..]) {
+            let place = &mut places[own as usize];
+            if *place == u32::MAX {
+                *place = used;
+                used += 1;
+                let name = &self.symbols[own as usize];
+                match frame.symbols.get_mut(*place as usize) {
+                    Some(known) => name.clone_into(known),
+                    None => frame.symbols.push(name.clone()),
+                }
+            }
+            trade.symbol = *place;
+        }
+        frame.symbols.truncate(used as usize);
     }
 
     fn refuse_span(&mut self, span: Span, error: FrameError) {
