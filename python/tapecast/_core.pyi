@@ -347,9 +347,7 @@ class Layout:
         ValueError: If the category is unknown.
     """
 
-    def __new__(
-        cls, header: bytes, *, category: Category, symbol: str | None = None
-    ) -> Layout: ...
+    def __new__(cls, header: bytes, *, category: Category, symbol: str | None = None) -> Layout: ...
 
 @final
 class Block:

@@ -10,10 +10,10 @@ import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from tapecast._core import Block, Engine, Layout
 from tapecast.aliases import Category, Rows
@@ -21,6 +21,9 @@ from tapecast.batch import ANY_MS, batch_engine, warn_of_late_trades
 from tapecast.errors import DecodeError, FeedError, RecordingDamaged
 from tapecast.frames import frame_topic, frame_ts_ms, is_control_frame, is_trade_frame
 from tapecast.recording import Piece, Recording
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["Listener", "aggregate_files", "all_cores", "apply_files"]
 
@@ -223,8 +226,8 @@ def aggregate_files(  # noqa: PLR0913 -- keyword-only settings
 
     Args:
         paths: One file or several; plain, gzip or Zstandard. They hold one raw exchange frame a
-            line, or are archives of trades from `public.bybit.com` (CSV with a header, of futures or
-            of spot), whose files of spot trades must keep their names: the symbol stands there.
+            line, or are archives of trades from `public.bybit.com` (CSV with a header, of futures
+            or of spot). Those of spot must keep their names: the symbol stands there alone.
         category: What the files hold.
         exact: Whether prices and sums come as exact text in place of float64.
         empty: What a minute without trades gives: nothing, or a flat candle at the last close.

@@ -59,9 +59,9 @@ def frame_topic(frame: bytes) -> str | None:
 def frame_ts_ms(frame: bytes) -> int | None:
     """Return when the exchange made a frame, in milliseconds; `None` where it does not say."""
     head = _head(frame)
-    # `True` is an integer in Python, and an integer may have any length.
-    is_time = head is not None and type(head.ts) is int and abs(head.ts) < _MAX_MS
-    return head.ts if head is not None and is_time else None
+    if head is None or type(head.ts) is not int:  # `True` is an integer in Python
+        return None
+    return head.ts if abs(head.ts) < _MAX_MS else None
 
 
 def _head(frame: bytes) -> _Head | None:

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from tapecast import Engine
 from tapecast.aliases import Category
@@ -18,6 +18,9 @@ from tapecast.cli.options import CATEGORIES
 from tapecast.errors import DecodeError, RecordingDamaged
 from tapecast.files import Listener, all_cores, apply_files
 from tapecast.recording import Recording
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 __all__ = ["command"]
 
@@ -135,9 +138,7 @@ class _Reading:
         is_damaged: Whether a file could not be read to its end.
     """
 
-    def __init__(
-        self, engine: Engine, recordings: Sequence[Recording], category: Category
-    ) -> None:
+    def __init__(self, engine: Engine, recordings: Sequence[Recording], category: Category) -> None:
         self.is_damaged = False
         self._shown = 0
         self._engine = engine
