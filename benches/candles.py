@@ -73,7 +73,7 @@ def by_duckdb(path: Path) -> int:
         from numbers group by all
         """  # noqa: S608 -- the bench's own path
     )
-    return int(candles.aggregate("sum(trades)").fetchone()[0])
+    return int(candles.aggregate("sum(trades)").fetchall()[0][0])
 
 
 def contenders() -> dict[str, Contender]:

@@ -5,10 +5,10 @@
 
 use crate::aggregate::Verdict;
 use crate::batch::Batch;
-use crate::block::{Block, Item, Parts, Scratch, Span};
 use crate::engine::Engine;
 use crate::error::FrameError;
 use crate::fields::MAX_SYMBOL_CHARS;
+use crate::lines::{Block, Item, Parts, Scratch, Span};
 use crate::settings::Clock;
 use crate::trade::{Category, Trade};
 

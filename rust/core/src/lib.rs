@@ -11,7 +11,7 @@
 //! | [`decimal`] | exact prices, sizes and sums |
 //! | [`candle`], [`series`] | windows and their candles, symbol by symbol |
 //! | [`rate`] | counters and rates |
-//! | [`block`], [`archive`], [`bulk`] | whole files: lines decoded apart, applied with nothing encoded |
+//! | [`lines`], [`archive`], [`bulk`] | whole files: lines decoded apart, applied with nothing encoded |
 //! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
 //! | [`selection`] | who wants which of it |
 
@@ -20,7 +20,6 @@
 mod aggregate;
 pub mod archive;
 pub mod batch;
-pub mod block;
 pub mod bulk;
 pub mod candle;
 mod coverage;
@@ -32,6 +31,7 @@ pub mod error;
 mod fields;
 pub mod frame;
 mod json;
+pub mod lines;
 pub mod rate;
 pub mod ring;
 pub mod selection;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tapecast_core::trade::Category;
-use tapecast_core::{archive, block};
+use tapecast_core::{archive, lines};
 
 use crate::error::CallError;
 
@@ -38,7 +38,7 @@ impl Layout {
 /// Blocks are decoded on any threads, and then absorbed by one engine in the order of the file.
 #[pyclass(module = "tapecast._core")]
 #[derive(Default)]
-pub(crate) struct Block(pub(crate) block::Block);
+pub(crate) struct Block(pub(crate) lines::Block);
 
 #[pymethods]
 impl Block {
