@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::candle::{Candle, WINDOW_MS, window_start};
+use crate::candle::{Candle, Edge, WINDOW_MS, window_start};
 use crate::coverage::{Coverage, Loss};
 use crate::dedupe::Remembered;
 use crate::error::{ErrorKind, FrameError};
@@ -156,8 +156,15 @@ impl Aggregator {
     ) -> Result<Room, FrameError> {
         self.resolve(category, frame)?;
         let room = self.room_for(frame);
-        self.judge(frame, room, verdicts)?;
-        self.stage(frame, verdicts)?;
+        self.staging.clear();
+        let of_one_window = |one: &Trade, next: &Trade| {
+            one.symbol == next.symbol && window_start(one.event_ms) == window_start(next.event_ms)
+        };
+        for run in frame.trades.chunk_by(of_one_window) {
+            let judged = verdicts.len();
+            self.judge(run, room, verdicts)?;
+            self.stage(run, &verdicts[judged..])?;
+        }
         Ok(room)
     }
 
@@ -236,31 +243,38 @@ impl Aggregator {
         room
     }
 
-    /// Tells fresh trades from repeated and late ones, and remembers their ids.
+    /// Tells fresh trades of one window from repeated and late ones, and remembers their ids.
     fn judge(
         &mut self,
-        frame: &Frame,
+        run: &[Trade],
         room: Room,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<(), FrameError> {
-        let forgotten_ms = self.evicted_until_ms;
-        for trade in &frame.trades {
-            let start_ms = window_start(trade.event_ms);
-            let seen = &mut self.series[trade.symbol as usize].seen;
-            let verdict = if start_ms < room.until_ms {
-                Verdict::Late
-            } else if seen.remember(&trade.id, start_ms, forgotten_ms) {
-                self.remembered.add(start_ms);
-                Verdict::Fresh
+        let (symbol, start_ms) = (run[0].symbol, window_start(run[0].event_ms));
+        if start_ms < room.until_ms {
+            verdicts.extend(std::iter::repeat_n(Verdict::Late, run.len()));
+            return Ok(());
+        }
+        let seen = &mut self.series[symbol as usize].seen;
+        let limit = self.settings.max_trade_ids + room.freed;
+        let already = self.remembered.total();
+        let mut fresh = 0;
+        let mut one_more = None;
+        for trade in run {
+            if seen.remember(&trade.id, start_ms, self.evicted_until_ms) {
+                fresh += 1;
+                verdicts.push(Verdict::Fresh);
+                self.staging.note_time(trade.event_ms);
+                if already + fresh > limit {
+                    one_more = Some(trade);
+                    break;
+                }
             } else {
-                Verdict::Duplicate
-            };
-            verdicts.push(verdict);
-            if self.remembered.total() - room.freed > self.settings.max_trade_ids {
-                return Err(self.too_many_ids(trade));
+                verdicts.push(Verdict::Duplicate);
             }
         }
-        Ok(())
+        self.remembered.add(start_ms, fresh);
+        one_more.map_or(Ok(()), |trade| Err(self.too_many_ids(trade)))
     }
 
     fn too_many_ids(&self, trade: &Trade) -> FrameError {
@@ -271,22 +285,17 @@ impl Aggregator {
         FrameError::new(ErrorKind::TooManyTradeIds, "trade id", at, expected)
     }
 
-    fn counts(&self, trade: &Trade, verdict: Verdict) -> bool {
-        verdict == Verdict::Fresh && (self.settings.include_block_trades || !trade.is_block)
-    }
-
-    /// Adds the fresh trades to copies of what their windows hold, so that a fault leaves no trace.
-    fn stage(&mut self, frame: &Frame, verdicts: &[Verdict]) -> Result<(), FrameError> {
-        self.staging.clear();
-        for (trade, &verdict) in frame.trades.iter().zip(verdicts) {
-            if !self.counts(trade, verdict) {
-                continue;
-            }
-            let start_ms = window_start(trade.event_ms);
-            let held = || self.series[trade.symbol as usize].fold(start_ms);
-            self.staging.add(trade, start_ms, held).ok_or_else(|| overflow(trade))?;
-        }
-        Ok(())
+    /// Adds the fresh trades of one window to a copy of what it holds, so that a fault leaves no
+    /// trace.
+    fn stage(&mut self, run: &[Trade], verdicts: &[Verdict]) -> Result<(), FrameError> {
+        let (symbol, start_ms) = (run[0].symbol, window_start(run[0].event_ms));
+        let with_blocks = self.settings.include_block_trades;
+        let counts = |(trade, verdict): &(&Trade, &Verdict)| {
+            **verdict == Verdict::Fresh && (with_blocks || !trade.is_block)
+        };
+        let counted = run.iter().zip(verdicts).filter(counts).map(|(trade, _)| trade);
+        let held = || self.series[symbol as usize].fold(start_ms);
+        self.staging.add((symbol, start_ms), counted, held).map_err(overflow)
     }
 
     fn take_back(
@@ -319,28 +328,36 @@ impl Aggregator {
     ) {
         self.version += 1;
         let mut revised: Vec<News> = Vec::new();
+        let (first_ms, last_ms) = self.staging.times_ms();
+        self.max_event_ms = self.max_event_ms.max(last_ms);
         for Staged { series, start_ms, fold } in self.staging.drain() {
-            self.series[series as usize].set_fold(start_ms, fold);
-            self.series[series as usize].version = self.version;
+            let it = &mut self.series[series as usize];
+            it.version = self.version;
+            it.note_last(fold.last());
+            it.set_fold(start_ms, fold);
             if start_ms < self.closed_until_ms {
                 revised.push(News { start_ms, series });
             }
         }
-        let fresh =
-            frame.trades.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Fresh);
-        let mut first_ms = i64::MAX;
-        for (trade, _) in fresh {
-            self.series[trade.symbol as usize].note_last(trade);
-            self.max_event_ms = self.max_event_ms.max(Some(trade.event_ms));
-            first_ms = first_ms.min(trade.event_ms);
+        if !self.settings.include_block_trades {
+            self.note_blocks(frame, verdicts);
         }
         revised.sort_unstable_by_key(|news| (news.series, news.start_ms));
         revised.dedup_by_key(|news| news.series);
-        self.extend_coverage(category, first_ms, news);
+        self.extend_coverage(category, first_ms.unwrap_or(i64::MAX), news);
         for oldest in revised {
             self.refresh(oldest.series, oldest.start_ms, news);
         }
         news.sort_unstable();
+    }
+
+    /// Block trades that count in no candle tell the last price all the same.
+    fn note_blocks(&mut self, frame: &Frame, verdicts: &[Verdict]) {
+        for (trade, verdict) in frame.trades.iter().zip(verdicts) {
+            if trade.is_block && *verdict == Verdict::Fresh {
+                self.series[trade.symbol as usize].note_last(Edge::of(trade));
+            }
+        }
     }
 
     /// An earlier trade than any before: what was taken for the first minute may be whole now.

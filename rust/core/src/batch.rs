@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::trade::Category;
 use crate::wire;
 
@@ -47,7 +49,9 @@ pub struct Message {
     pub kind: MessageKind,
     /// Its number.
     pub seq: u64,
+    /// Index of its instrument.
     instrument: Option<u32>,
+    /// Index of its console line.
     text: Option<u32>,
     /// Where its frame ends; it begins where the one before ends.
     end: usize,
@@ -58,8 +62,9 @@ pub struct Message {
 pub struct Batch {
     /// Finished text frames, one after the other.
     buffer: Vec<u8>,
-    messages: Vec<Message>,
-    instruments: Vec<Instrument>,
+    // Most frames have one or two trades, of one symbol.
+    messages: SmallVec<[Message; 2]>,
+    instruments: SmallVec<[Instrument; 1]>,
     texts: Vec<String>,
 }
 
@@ -121,7 +126,7 @@ impl Batch {
         let (bytes, instruments, texts) =
             (self.buffer.len(), count(&self.instruments), count(&self.texts));
         self.buffer.extend_from_slice(&other.buffer);
-        self.instruments.extend_from_slice(&other.instruments);
+        self.instruments.extend(other.instruments.iter().cloned());
         self.texts.extend_from_slice(&other.texts);
         self.messages.extend(other.messages.iter().map(|message| Message {
             instrument: message.instrument.map(|at| at + instruments),

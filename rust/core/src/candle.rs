@@ -67,32 +67,40 @@ impl Candle {
     }
 }
 
-/// Price of the first or last trade, with its place in the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Edge {
-    order: TradeOrder,
-    pub(crate) price: Decimal,
-}
+/// The first or last trade, as its place in the order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Edge(TradeOrder);
 
 impl Edge {
     pub(crate) fn of(trade: &Trade) -> Self {
-        Self { order: trade.order(), price: trade.price }
+        Self(trade.order())
+    }
+
+    pub(crate) fn price(self) -> Decimal {
+        self.0.price()
+    }
+
+    /// The later one of both.
+    pub(crate) fn later(self, other: Self) -> Self {
+        Self(self.0.max(other.0))
     }
 
     /// Becomes the edge of `trade`, if that comes later.
-    pub(crate) fn advance_to(&mut self, trade: &Trade) {
+    #[inline]
+    fn advance_to(&mut self, trade: &Trade) {
         // Trades mostly come in order, and then their times alone say so.
-        if trade.event_ms > self.order.event_ms() {
-            *self = Self::of(trade);
-        } else if trade.event_ms == self.order.event_ms() {
-            *self = (*self).max(Self::of(trade));
+        if trade.event_ms > self.0.event_ms() {
+            self.0 = trade.order();
+        } else if trade.event_ms == self.0.event_ms() {
+            self.0 = self.0.max(trade.order());
         }
     }
 
     /// Becomes the edge of `trade`, if that comes earlier.
+    #[inline]
     fn retreat_to(&mut self, trade: &Trade) {
-        if trade.event_ms <= self.order.event_ms() {
-            *self = (*self).min(Self::of(trade));
+        if trade.event_ms <= self.0.event_ms() {
+            self.0 = self.0.min(trade.order());
         }
     }
 }
@@ -124,6 +132,11 @@ impl Fold {
             buy_volume: if trade.taker_side == Side::Buy { volume } else { Sum::ZERO },
             trades: 1,
         }
+    }
+
+    /// The last trade.
+    pub(crate) fn last(&self) -> Edge {
+        self.last
     }
 
     /// Adds one trade; `None`, with this fold spoilt, where a sum would not fit.
@@ -160,7 +173,7 @@ impl Window {
 
     /// The last price, where anything was traded.
     pub(crate) fn close(&self) -> Option<Decimal> {
-        self.fold.as_ref().map(|fold| fold.last.price)
+        self.fold.as_ref().map(|fold| fold.last.price())
     }
 
     /// Reads the candle off the fold; `None` where there is neither a trade nor a close before.
@@ -170,14 +183,14 @@ impl Window {
         };
         let open = match (rule, previous_close) {
             (OpenRule::PreviousClose, Some(close)) => close,
-            _ => fold.first.price,
+            _ => fold.first.price(),
         };
         Some(Candle {
             start_ms: self.start_ms,
             open,
             high: fold.high.max(open),
             low: fold.low.min(open),
-            close: fold.last.price,
+            close: fold.last.price(),
             volume: fold.volume,
             turnover: fold.turnover,
             buy_volume: fold.buy_volume,

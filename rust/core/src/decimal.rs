@@ -9,6 +9,8 @@ use std::cmp::Ordering;
 
 use num_bigint::BigUint;
 
+use crate::swar;
+
 /// The most significant digits that a price or a size may have: any such number fits a `u64`.
 pub const MAX_DIGITS: usize = 19;
 
@@ -93,7 +95,22 @@ impl Decimal {
 
     /// Appends the decimal text: no exponent, no trailing zeros.
     pub fn write(self, out: &mut Vec<u8>) {
-        write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale);
+        let places = usize::from(self.scale);
+        if self.mantissa >= swar::EIGHT_DIGITS || places > 7 {
+            write_scaled(out, itoa::Buffer::new().format(self.mantissa), self.scale);
+            return;
+        }
+        // More is written than is meant, and cut off again: what has a fixed size costs least.
+        let start = out.len();
+        let (text, length) = swar::digits_text(self.mantissa, places);
+        out.extend_from_slice(&text.to_le_bytes());
+        let point = length - places;
+        out.truncate(start + point);
+        if places > 0 {
+            out.push(b'.');
+            out.extend_from_slice(&(text >> (8 * point)).to_le_bytes());
+            out.truncate(start + length + 1);
+        }
     }
 
     /// The double nearest to the exact value.

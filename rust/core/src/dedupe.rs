@@ -114,17 +114,17 @@ impl Remembered {
         self.by_start.range(..before_ms).map(|(&start_ms, &count)| (start_ms, count))
     }
 
-    /// One more in the window that starts at `start_ms`.
-    pub(crate) fn add(&mut self, start_ms: i64) {
-        self.total += 1;
+    /// So many more in the window that starts at `start_ms`.
+    pub(crate) fn add(&mut self, start_ms: i64, count: usize) {
+        self.total += count;
         // The newest window is asked for nearly always.
         match self.by_start.last_entry() {
-            Some(mut newest) if *newest.key() == start_ms => *newest.get_mut() += 1,
-            _ => *self.by_start.entry(start_ms).or_default() += 1,
+            Some(mut newest) if *newest.key() == start_ms => *newest.get_mut() += count,
+            _ => *self.by_start.entry(start_ms).or_default() += count,
         }
     }
 
-    /// Undoes one [`Self::add`].
+    /// One less in that window.
     pub(crate) fn take_back(&mut self, start_ms: i64) {
         self.total -= 1;
         if let Some(count) = self.by_start.get_mut(&start_ms) {

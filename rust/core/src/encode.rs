@@ -5,7 +5,7 @@
 
 use crate::candle::{Candle, TIMEFRAME};
 use crate::decimal::Sum;
-use crate::json::{IsoClock, double, integer, raw, string};
+use crate::json::{IsoClock, Tally, double, integer, raw, string};
 use crate::ring::PublishedTrade;
 use crate::series::Series;
 use crate::trade::{Category, Side, TradeId};
@@ -66,6 +66,8 @@ pub(crate) struct Encoder {
     /// The time of the last trade, and how it is written.
     trade_time_ms: Option<i64>,
     trade_time: Vec<u8>,
+    seq: Tally,
+    trades_total: Tally,
 }
 
 impl Encoder {
@@ -79,7 +81,7 @@ impl Encoder {
     pub(crate) fn trade(&mut self, out: &mut Vec<u8>, of: &Series, published: &PublishedTrade) {
         let trade = &published.trade;
         raw(out, "{\"topic\":\"status\",\"type\":\"trade\",\"seq\":");
-        integer(out, published.seq);
+        self.seq.write(out, published.seq);
         out.extend_from_slice(&of.instrument_json);
         match trade.taker_side {
             Side::Buy => raw(out, ",\"side\":\"Buy\",\"price\":"),
@@ -99,26 +101,49 @@ impl Encoder {
             }
         }
         raw(out, ",\"message_counts\":{\"trade_messages\":");
-        integer(out, published.trades_total);
+        self.trades_total.write(out, published.trades_total);
         raw(out, "}}");
     }
 
-    /// The trades of one order have one time: its text is kept.
+    /// Trades that follow each other have one time, or times of one second: the text is kept.
     fn trade_times(&mut self, out: &mut Vec<u8>, event_ms: i64) {
-        if self.trade_time_ms != Some(event_ms) {
+        if self.trade_time_ms != Some(event_ms) && !self.patch_trade_time(event_ms) {
             let mut text = std::mem::take(&mut self.trade_time);
             text.clear();
             key(&mut text, "timestamp");
             integer(&mut text, event_ms);
             self.time(&mut text, "timestamp_iso", event_ms);
-            (self.trade_time_ms, self.trade_time) = (Some(event_ms), text);
+            self.trade_time = text;
         }
+        self.trade_time_ms = Some(event_ms);
         out.extend_from_slice(&self.trade_time);
+    }
+
+    /// Writes the milliseconds of a time in the second that the text stands for; `false` where it
+    /// stands for another one.
+    fn patch_trade_time(&mut self, event_ms: i64) -> bool {
+        /// Where the text's milliseconds end, and how far before its end those of `timestamp_iso`
+        /// do: `,"timestamp":1788488627047,"timestamp_iso":"2026-09-04T04:23:47.047Z"`.
+        const ENDS: (usize, usize) = (26, 2);
+        let second = self.trade_time_ms.map(|known_ms| known_ms / 1_000);
+        // Of thirteen digits, as in these centuries.
+        if second != Some(event_ms / 1_000) || event_ms < 1_000_000_000_000 {
+            return false;
+        }
+        let rest = event_ms % 1_000;
+        let digit = |place: i64| b'0' + u8::try_from(rest / place % 10).unwrap_or_default();
+        let digits = [digit(100), digit(10), digit(1)];
+        let text = self.trade_time.as_mut_slice();
+        for end in [ENDS.0, text.len() - ENDS.1] {
+            text[end - 3..end].copy_from_slice(&digits);
+        }
+        true
     }
 
     /// Appends a candle and returns its console line.
     pub(crate) fn candle(&mut self, out: &mut Vec<u8>, of: &Series, candle: &Candle) -> String {
-        let text = self.candle_text(of, candle);
+        let vwap = candle.vwap();
+        let text = self.candle_text(of, candle, vwap);
         begin(out, "ohlcv", candle.seq);
         raw(out, ",\"exchange\":\"bybit\"");
         out.extend_from_slice(&of.instrument_json);
@@ -144,7 +169,7 @@ impl Encoder {
         key(out, "trades");
         integer(out, candle.trades);
         key(out, "vwap");
-        double(out, candle.vwap());
+        double(out, vwap);
         flag(out, "closed", candle.closed);
         flag(out, "complete", candle.complete);
         key(out, "revision");
@@ -156,7 +181,7 @@ impl Encoder {
         text
     }
 
-    fn candle_text(&mut self, of: &Series, candle: &Candle) -> String {
+    fn candle_text(&mut self, of: &Series, candle: &Candle, vwap: Option<f64>) -> String {
         let mut line = Vec::with_capacity(160);
         self.iso.write(&mut line, candle.end_ms());
         raw(&mut line, " ohlcv ");
@@ -176,9 +201,9 @@ impl Encoder {
             raw(&mut line, name);
             value.write(&mut line);
         }
-        if let Some(vwap) = candle.vwap() {
+        if vwap.is_some() {
             raw(&mut line, " vwap ");
-            double(&mut line, Some(vwap));
+            double(&mut line, vwap);
         }
         raw(&mut line, " trades ");
         integer(&mut line, candle.trades);

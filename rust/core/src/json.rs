@@ -42,6 +42,52 @@ pub(crate) fn integer(out: &mut Vec<u8>, value: impl itoa::Integer) {
     raw(out, itoa::Buffer::new().format(value));
 }
 
+/// Writes whole numbers that mostly grow by one: then the last digit is all that changes.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    value: u64,
+    /// Its digits, the first one lowest. In words, since a processor waits for what it has just
+    /// written in smaller pieces.
+    words: [u64; 3],
+    length: usize,
+}
+
+impl Tally {
+    /// Appends `value`.
+    #[inline]
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, value: u64) {
+        let last = self.length.wrapping_sub(1);
+        let bits = 8 * (last % 8);
+        match self.words.get_mut(last / 8) {
+            Some(word)
+                if *word >> bits < u64::from(b'9') && self.value.checked_add(1) == Some(value) =>
+            {
+                *word += 1 << bits;
+            }
+            _ => self.rewrite(value),
+        }
+        self.value = value;
+        let end = out.len() + self.length;
+        let [first, second, third] = self.words.map(u64::to_le_bytes);
+        out.extend_from_slice(&first);
+        out.extend_from_slice(&second);
+        if self.length > 16 {
+            out.extend_from_slice(&third);
+        }
+        out.truncate(end);
+    }
+
+    fn rewrite(&mut self, value: u64) {
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(value).as_bytes();
+        self.length = digits.len();
+        self.words = [0; 3];
+        for (at, digit) in digits.iter().enumerate() {
+            self.words[at / 8] |= u64::from(*digit) << (8 * (at % 8));
+        }
+    }
+}
+
 /// Appends a double in its shortest form without an exponent, or `null` for none.
 pub(crate) fn double(out: &mut Vec<u8>, value: Option<f64>) {
     match value {
@@ -78,5 +124,21 @@ impl IsoClock {
             digit(1),
             b'Z',
         ]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_writes_every_number_whatever_came_before() {
+        let mut tally = Tally::default();
+        let numbers = (0..1_200).chain([7, 7, 8, 9, 10, u64::MAX, 0, 1]);
+        for value in numbers {
+            let mut out = Vec::new();
+            tally.write(&mut out, value);
+            assert_eq!(out, value.to_string().as_bytes());
+        }
     }
 }

@@ -20,6 +20,7 @@
 mod aggregate;
 pub mod archive;
 pub mod batch;
+mod block;
 pub mod bulk;
 pub mod candle;
 mod coverage;

@@ -8,7 +8,7 @@ use crate::decimal::Decimal;
 use crate::dedupe::Seen;
 use crate::encode;
 use crate::settings::{EmptyPolicy, OpenRule};
-use crate::trade::{Category, Trade};
+use crate::trade::Category;
 
 /// The longest silence of a symbol that is filled with flat candles, in minutes: a week.
 ///
@@ -72,7 +72,7 @@ impl Series {
     /// The last price, by the exchange's order of trades.
     #[must_use]
     pub fn last_price(&self) -> Option<Decimal> {
-        self.last.map(|edge| edge.price)
+        self.last.map(Edge::price)
     }
 
     /// A copy of what was traded in the window that starts at `start_ms`.
@@ -98,12 +98,9 @@ impl Series {
         &mut self.windows[at]
     }
 
-    /// Keeps the last price.
-    pub(crate) fn note_last(&mut self, trade: &Trade) {
-        match &mut self.last {
-            Some(known) => known.advance_to(trade),
-            None => self.last = Some(Edge::of(trade)),
-        }
+    /// Keeps the last trade.
+    pub(crate) fn note_last(&mut self, edge: Edge) {
+        self.last = Some(self.last.map_or(edge, |known| known.later(edge)));
     }
 
     fn find(&self, start_ms: i64) -> Result<usize, usize> {

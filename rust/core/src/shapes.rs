@@ -25,7 +25,8 @@ enum Shape {
 ///
 /// `None`, with the frame in any state, where it is of another.
 pub(crate) fn decode(frame: &mut Frame, bytes: &[u8]) -> Option<()> {
-    let mut walk = Walk { bytes, at: 0, last_time: ([0; 13], 0) };
+    let mut walk =
+        Walk { rest: bytes, names: b"", last_time: ([0; 13], 0), last_seq: ([0; 12], 0) };
     walk.eat(b"{\"topic\":\"publicTrade.")?;
     let topic = walk.symbol()?;
     let shape = match walk.eat(b",\"type\":\"snapshot\",\"ts\":") {
@@ -45,53 +46,67 @@ pub(crate) fn decode(frame: &mut Frame, bytes: &[u8]) -> Option<()> {
         None => frame.symbols.push(frame.topic.clone()),
     }
     for position in 0.. {
+        let byte = bytes.len() - walk.rest.len();
+        let place = Place { position, byte };
         frame.trades.push(match shape {
-            Shape::Futures => walk.futures_trade(topic, position)?,
-            Shape::Spot => walk.spot_trade(topic, position)?,
+            Shape::Futures => walk.futures_trade(topic, place)?,
+            Shape::Spot => walk.spot_trade(topic, place)?,
         });
         if walk.eat(b",").is_none() {
             break;
         }
     }
-    walk.eat(b"]}")?;
-    (walk.at == bytes.len()).then_some(())
+    (walk.rest == b"]}").then_some(())
 }
 
-/// A place in a frame that moves forward while what stands there is what was expected.
+/// Where a trade stands in its frame.
+#[derive(Clone, Copy)]
+struct Place {
+    position: u32,
+    byte: usize,
+}
+
+/// What is left of a frame; it shrinks while what stands first is what was expected.
 struct Walk<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    /// What stands between the time and the side of each trade of a frame; empty before the first.
+    names: &'a [u8],
     /// Text and value of the time of the trade before: trades of one order share it.
     last_time: ([u8; 13], i64),
+    /// The same of the exchange's sequence.
+    last_seq: ([u8; 12], u64),
 }
 
 impl<'a> Walk<'a> {
     #[inline(always)]
-    fn chunk<const N: usize>(&self) -> Option<&'a [u8; N]> {
-        self.bytes.get(self.at..)?.first_chunk()
+    fn eat<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
+        let (found, rest) = self.rest.split_first_chunk::<N>()?;
+        (found == expected).then(|| self.rest = rest)
     }
 
     #[inline(always)]
-    fn eat<const N: usize>(&mut self, expected: &[u8; N]) -> Option<()> {
-        (self.chunk::<N>()? == expected).then(|| self.at += N)
+    fn skip(&mut self, count: usize) -> Option<()> {
+        self.rest = self.rest.get(count..)?;
+        Some(())
     }
 
     /// A symbol of capitals and digits up to its quote.
     fn symbol(&mut self) -> Option<&'a [u8]> {
-        let rest = self.bytes.get(self.at..)?;
+        let rest = self.rest;
         let length =
             rest.iter().position(|byte| !byte.is_ascii_uppercase() && !byte.is_ascii_digit())?;
         if length == 0 || length > MAX_SYMBOL_CHARS {
             return None;
         }
-        self.at += length;
+        self.skip(length)?;
         self.eat(b"\"")?;
         Some(&rest[..length])
     }
 
+    /// That no further digit follows, the next expected byte tells.
     #[inline(always)]
     fn time(&mut self) -> Option<i64> {
-        let text: &[u8; 13] = self.chunk()?;
+        let (text, rest) = self.rest.split_first_chunk()?;
         if *text != self.last_time.0 {
             let value = swar::thirteen_digits(text)?;
             if value >= MAX_EVENT_MS {
@@ -99,31 +114,35 @@ impl<'a> Walk<'a> {
             }
             self.last_time = (*text, value);
         }
-        // That no further digit follows, the next expected byte tells.
-        self.at += 13;
+        self.rest = rest;
         Some(self.last_time.1)
     }
 
     #[inline(always)]
     fn decimal(&mut self) -> Option<Decimal> {
-        if let Some((digits, scale, length)) = swar::decimal(self.bytes, self.at) {
-            self.at += length + 1;
+        if let Some((digits, scale, length)) = swar::decimal(self.rest) {
+            self.skip(length + 1)?;
             return Decimal::from_digits(digits, scale);
         }
-        // More digits than two words hold: the usual way, which also knows every fault.
-        let rest = self.bytes.get(self.at..)?;
-        let length = rest.iter().position(|byte| *byte == b'"')?;
-        self.at += length + 1;
-        Decimal::parse(&rest[..length]).ok()
+        self.long_decimal()
+    }
+
+    /// More digits than two words hold: the usual way, which also knows every fault.
+    #[cold]
+    fn long_decimal(&mut self) -> Option<Decimal> {
+        let length = self.rest.iter().position(|byte| *byte == b'"')?;
+        let text = &self.rest[..length];
+        self.skip(length + 1)?;
+        Decimal::parse(text).ok()
     }
 
     /// Both sides in one comparison: which one comes cannot be foretold.
     #[inline(always)]
     fn side(&mut self) -> Option<Side> {
-        let word = swar::load(self.bytes, self.at)?;
+        let word = swar::load(self.rest, 0)?;
         let buys = word & 0xffff_ffff == u64::from_le_bytes(*b"Buy\"\0\0\0\0");
         let sells = word & 0xff_ffff_ffff == u64::from_le_bytes(*b"Sell\"\0\0\0");
-        self.at += 4 + usize::from(sells);
+        self.skip(4 + usize::from(sells))?;
         (buys | sells).then_some(if sells { Side::Sell } else { Side::Buy })
     }
 
@@ -135,7 +154,7 @@ impl<'a> Walk<'a> {
         self.eat(b"true").map(|()| true)
     }
 
-    /// A flag or a number that older frames lack.
+    /// A flag that older frames lack.
     #[inline(always)]
     fn rpi(&mut self) -> Option<bool> {
         match self.eat(b",\"RPI\":") {
@@ -144,36 +163,62 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A number that older frames lack.
     #[inline(always)]
     fn seq(&mut self) -> Option<u64> {
-        /// Digits of the exchange's numbers in these years.
-        const USUAL_DIGITS: usize = 12;
-        if self.eat(b",\"seq\":").is_none() {
-            return Some(0);
+        match self.eat(b",\"seq\":") {
+            Some(()) => self.seq_value(),
+            None => Some(0),
         }
-        let rest = self.bytes.get(self.at..)?;
-        let length = match rest.get(USUAL_DIGITS) {
-            Some(b',' | b'}') => USUAL_DIGITS,
-            _ => rest.iter().position(|byte| !byte.is_ascii_digit())?,
-        };
-        let value = swar::whole(self.bytes, self.at, self.at + length)?;
-        self.at += length;
-        Some(value)
+    }
+
+    /// Of twelve digits in these years; of another length, the general path reads it.
+    #[inline(always)]
+    fn seq_value(&mut self) -> Option<u64> {
+        let (text, rest) = self.rest.split_first_chunk()?;
+        if *text != self.last_seq.0 {
+            self.last_seq = (*text, swar::twelve_digits(text)?);
+        }
+        self.rest = rest;
+        Some(self.last_seq.1)
     }
 
     #[inline(always)]
     fn same_symbol(&mut self, topic: &[u8]) -> Option<()> {
-        self.bytes.get(self.at..)?.starts_with(topic).then(|| self.at += topic.len())
+        self.rest = self.rest.strip_prefix(topic)?;
+        Some(())
     }
 
+    /// The symbol between its neighbours, of which all trades of a frame have the same text.
     #[inline(always)]
-    fn futures_trade(&mut self, topic: &[u8], position: u32) -> Option<Trade> {
-        let byte = self.at;
-        self.eat(b"{\"T\":")?;
-        let event_ms = self.time()?;
+    fn futures_names(&mut self, topic: &[u8]) -> Option<()> {
+        if !self.names.is_empty() {
+            self.rest = self.rest.strip_prefix(self.names)?;
+            return Some(());
+        }
+        let before = self.rest;
         self.eat(b",\"s\":\"")?;
         self.same_symbol(topic)?;
         self.eat(b"\",\"S\":\"")?;
+        self.names = &before[..before.len() - self.rest.len()];
+        Some(())
+    }
+
+    /// The flags and the sequence at the end of a trade.
+    #[inline(always)]
+    fn futures_end(&mut self) -> Option<(bool, bool, u64)> {
+        if self.eat(b"\",\"BT\":false,\"RPI\":false,\"seq\":").is_some() {
+            return Some((false, false, self.seq_value()?));
+        }
+        self.eat(b"\",\"BT\":")?;
+        Some((self.flag()?, self.rpi()?, self.seq()?))
+    }
+
+    #[inline(always)]
+    fn futures_trade(&mut self, topic: &[u8], Place { position, byte }: Place) -> Option<Trade> {
+        self.eat(b"{\"T\":")?;
+        let event_ms = self.time()?;
+        self.futures_names(topic)?;
         let taker_side = self.side()?;
         self.eat(b",\"v\":\"")?;
         let size = self.decimal()?;
@@ -181,14 +226,12 @@ impl<'a> Walk<'a> {
         let price = self.decimal()?;
         self.eat(b",\"L\":\"")?;
         // The tick's direction is not looked at.
-        self.at += swar::plain_text(self.bytes, self.at)?;
+        self.skip(swar::plain_text(self.rest)?)?;
         self.eat(b"\",\"i\":\"")?;
-        let (high, low) = swar::uuid(self.bytes, self.at)?;
-        self.at += 36;
-        self.eat(b"\",\"BT\":")?;
-        let is_block = self.flag()?;
-        let is_rpi = self.rpi()?;
-        let exchange_seq = self.seq()?;
+        let (text, rest) = self.rest.split_first_chunk()?;
+        let (high, low) = swar::uuid(text)?;
+        self.rest = rest;
+        let (is_block, is_rpi, exchange_seq) = self.futures_end()?;
         self.eat(b"}")?;
         let id = TradeId::Uuid(high, low);
         Some(Trade {
@@ -207,8 +250,7 @@ impl<'a> Walk<'a> {
     }
 
     #[inline(always)]
-    fn spot_trade(&mut self, topic: &[u8], position: u32) -> Option<Trade> {
-        let byte = self.at;
+    fn spot_trade(&mut self, topic: &[u8], Place { position, byte }: Place) -> Option<Trade> {
         self.eat(b"{\"i\":\"")?;
         let id = self.spot_id()?;
         self.eat(b"\",\"T\":")?;
@@ -244,13 +286,13 @@ impl<'a> Walk<'a> {
     /// Nineteen digits: sixteen, and three.
     #[inline(always)]
     fn spot_id(&mut self) -> Option<TradeId> {
-        let first = swar::whole(self.bytes, self.at, self.at + 16)?;
-        let last: &[u8; 19] = self.chunk()?;
-        let rest = last[16..].iter().try_fold(0_u64, |value, byte| {
+        let (text, rest) = self.rest.split_first_chunk::<19>()?;
+        let first = swar::sixteen_digits(text.first_chunk()?)?;
+        let last = text[16..].iter().try_fold(0_u64, |value, byte| {
             byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0'))
         })?;
-        self.at += 19;
-        Some(TradeId::Number(first * 1_000 + rest))
+        self.rest = rest;
+        Some(TradeId::Number(first * 1_000 + last))
     }
 }
 

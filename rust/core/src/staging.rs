@@ -23,49 +23,70 @@ pub(crate) struct Staging {
     windows: Vec<Staged>,
     /// Where the window of a symbol and start stands, once there are more than a few.
     index: FxHashMap<(u32, i64), usize>,
+    first_ms: Option<i64>,
+    last_ms: Option<i64>,
 }
 
 impl Staging {
     /// Forgets all windows.
     pub(crate) fn clear(&mut self) {
+        (self.first_ms, self.last_ms) = (None, None);
         self.windows.clear();
         if !self.index.is_empty() {
             self.index.clear();
         }
     }
 
-    /// Adds one trade to its window, which begins with what `held` returns; `None` where a sum would
-    /// not fit.
-    pub(crate) fn add(
+    /// Adds trades of one window, which begins with what `held` returns.
+    ///
+    /// Returns the trade with which a sum would not fit.
+    pub(crate) fn add<'a>(
         &mut self,
-        trade: &Trade,
-        start_ms: i64,
+        (series, start_ms): (u32, i64),
+        mut trades: impl Iterator<Item = &'a Trade>,
         held: impl FnOnce() -> Option<Fold>,
-    ) -> Option<()> {
-        if let Some(staged) = self.find(trade.symbol, start_ms) {
-            return staged.fold.add(trade);
-        }
-        let fold = match held() {
-            Some(mut fold) => fold.add(trade).map(|()| fold)?,
-            None => Fold::of(trade),
+    ) -> Result<(), &'a Trade> {
+        let staged = if let Some(at) = self.find(series, start_ms) {
+            &mut self.windows[at]
+        } else {
+            let Some(first) = trades.next() else { return Ok(()) };
+            let fold = match held() {
+                Some(mut fold) => fold.add(first).map(|()| fold).ok_or(first)?,
+                None => Fold::of(first),
+            };
+            self.push(Staged { series, start_ms, fold })
         };
-        self.windows.push(Staged { series: trade.symbol, start_ms, fold });
-        if self.windows.len() > FEW {
-            let indexed = self.index.len();
-            let unindexed = self.windows.iter().enumerate().skip(indexed);
-            self.index.extend(unindexed.map(|(at, staged)| ((staged.series, staged.start_ms), at)));
-        }
-        Some(())
+        trades.try_for_each(|trade| staged.fold.add(trade).ok_or(trade))
     }
 
-    /// A window that was staged already; mostly the last one.
-    fn find(&mut self, series: u32, start_ms: i64) -> Option<&mut Staged> {
-        let is_it = |staged: &Staged| staged.series == series && staged.start_ms == start_ms;
-        if self.windows.len() <= FEW || self.windows.last().is_some_and(is_it) {
-            return self.windows.iter_mut().rev().find(|staged| is_it(staged));
+    fn push(&mut self, staged: Staged) -> &mut Staged {
+        let at = self.windows.len();
+        self.windows.push(staged);
+        if at >= FEW {
+            let unindexed = self.windows.iter().enumerate().skip(self.index.len());
+            self.index.extend(unindexed.map(|(at, staged)| ((staged.series, staged.start_ms), at)));
         }
-        let at = *self.index.get(&(series, start_ms))?;
-        self.windows.get_mut(at)
+        &mut self.windows[at]
+    }
+
+    /// Takes note of the time of a fresh trade, whether it counts or not.
+    pub(crate) fn note_time(&mut self, event_ms: i64) {
+        self.first_ms = Some(self.first_ms.map_or(event_ms, |known| known.min(event_ms)));
+        self.last_ms = self.last_ms.max(Some(event_ms));
+    }
+
+    /// The smallest and the greatest time of fresh trades.
+    pub(crate) fn times_ms(&self) -> (Option<i64>, Option<i64>) {
+        (self.first_ms, self.last_ms)
+    }
+
+    /// Where a window stands that was staged already; mostly there is one.
+    fn find(&self, series: u32, start_ms: i64) -> Option<usize> {
+        if self.windows.len() > FEW {
+            return self.index.get(&(series, start_ms)).copied();
+        }
+        let is_it = |staged: &Staged| staged.series == series && staged.start_ms == start_ms;
+        self.windows.iter().position(is_it)
     }
 
     /// Takes all windows out.

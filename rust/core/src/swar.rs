@@ -1,13 +1,11 @@
-//! Numbers and ids out of text, eight bytes at a time: arithmetic on whole words, without branches
-//! on the data where that can be helped.
+//! Numbers and ids out of text, eight or sixteen bytes at a time, without branches on the data where
+//! that can be helped; and hexadecimal digits into it.
 //!
 //! Everything here is right for any input: what is not of the expected form is `None`.
 
-#![expect(
-    clippy::inline_always,
-    clippy::needless_bitwise_bool,
-    reason = "measured: a call or a branch for each field costs as much as reading it"
-)]
+#![expect(clippy::inline_always, reason = "measured: a call for each field costs as much as it")]
+
+use crate::block::Block;
 
 /// The powers of ten that two groups of eight digits need.
 const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
@@ -24,37 +22,18 @@ pub(crate) fn load(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// The eight bytes before `end`, the first one lowest.
+/// The four bytes at `at`, the first one lowest.
 #[inline(always)]
-fn load_before(bytes: &[u8], end: usize) -> Option<u64> {
-    load(bytes, end.checked_sub(8)?)
+fn load_half(text: &[u8; 36], at: usize) -> u64 {
+    let half = text[at..].first_chunk().map(|chunk| u32::from_le_bytes(*chunk));
+    u64::from(half.unwrap_or_default())
 }
 
-/// A mark in the highest bit of the first byte that equals `byte`; marks above it may be false.
+/// The first `count` digits of a word, up to eight, moved to its end, their values behind zeros.
 #[inline(always)]
-fn marks(word: u64, byte: u8) -> u64 {
-    let differences = word ^ each(byte);
-    differences.wrapping_sub(each(1)) & !differences & each(0x80)
-}
-
-/// Which byte has the first mark; 8 where there is none.
-#[inline(always)]
-fn first_mark(marks: u64) -> usize {
-    marks.trailing_zeros() as usize / 8
-}
-
-/// Where `byte` first stands in sixteen bytes; 16 where it does not.
-#[inline(always)]
-fn find(low: u64, high: u64, byte: u8) -> usize {
-    let first = first_mark(marks(low, byte));
-    first + first / 8 * first_mark(marks(high, byte))
-}
-
-/// Keeps the last `count` of eight bytes, and makes the others zero.
-#[inline(always)]
-fn keep_last(word: u64, count: usize) -> u64 {
-    let bits = 64 - 8 * u32::try_from(count.min(8)).unwrap_or(8);
-    word & u64::MAX.checked_shl(bits).unwrap_or(0)
+fn leading(word: u64, count: usize) -> u64 {
+    let bits = 64 - 8 * u32::try_from(count).unwrap_or(8).min(8);
+    (word ^ each(b'0')).checked_shl(bits).unwrap_or(0)
 }
 
 /// Whether all eight bytes are 0 to 9.
@@ -76,106 +55,114 @@ fn number(values: u64) -> u64 {
 ///
 /// `None` where it has more than eight digits on either side of its point, or is none.
 #[inline(always)]
-pub(crate) fn decimal(bytes: &[u8], at: usize) -> Option<(u64, usize, usize)> {
-    let (low, high) = (load(bytes, at)?, load(bytes, at + 8)?);
-    let length = find(low, high, b'"');
-    let point = find(low, high, b'.');
-    let has_point = usize::from(point < length);
-    let whole = point.min(length);
-    let fraction = length.wrapping_sub(whole).wrapping_sub(has_point);
-    let is_odd = (length > 15)
-        | (whole == 0)
-        | (whole > 8)
-        | (fraction > 8)
-        | (has_point == 1 && fraction == 0);
-    if is_odd {
+pub(crate) fn decimal(text: &[u8]) -> Option<(u64, usize, usize)> {
+    let block = Block::load(text)?;
+    let quote = block.equal(b'"');
+    // Nothing before the quote, or no quote.
+    if quote.trailing_zeros().wrapping_sub(1) > 14 {
         return None;
     }
-    let before = keep_last(load_before(bytes, at + whole)? ^ each(b'0'), whole);
-    let after = keep_last(load_before(bytes, at + length)? ^ each(b'0'), fraction);
-    if !(are_digits(before) & are_digits(after)) {
+    let end = quote & quote.wrapping_neg();
+    let inside = end - 1;
+    let first_point = block.equal(b'.') & inside | end;
+    let point = first_point & first_point.wrapping_neg();
+    if (block.digits() | point) & inside != inside {
         return None;
     }
+    let length = end.trailing_zeros() as usize;
+    let whole = point.trailing_zeros() as usize;
+    let has_point = usize::from(point != end);
+    let fraction = length - whole - has_point;
+    if whole.wrapping_sub(1) > 7 || fraction > 8 || fraction < has_point {
+        return None;
+    }
+    let before = leading(load(text, 0)?, whole);
+    let after = leading(load(text, whole + has_point)?, fraction);
     let zeros = (after.leading_zeros() as usize / 8).min(fraction);
     let scale = fraction - zeros;
     // The last digits stand in the highest bytes: zeros there are shifted out.
-    let after = after.checked_shl(8 * u32::try_from(zeros).ok()?).unwrap_or(0);
-    let digits = number(before).wrapping_mul(POWERS[scale]).wrapping_add(number(after));
+    let after = after << ((8 * zeros) & 63);
+    let digits = number(before) * POWERS[scale] + number(after);
     Some((digits, scale, length))
+}
+
+/// Eight digits and those at the end of `rest`, of which the first is not zero.
+#[inline(always)]
+fn joined(first: u64, rest: u64, rest_digits: usize) -> Option<u64> {
+    let is_number = first & 0xff != 0 && are_digits(first) && are_digits(rest);
+    is_number.then(|| number(first) * POWERS[rest_digits] + number(rest))
+}
+
+/// The values of the first and the last eight bytes.
+#[inline(always)]
+fn ends(text: &[u8]) -> Option<(u64, u64)> {
+    let value = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk) ^ each(b'0');
+    Some((value(text.first_chunk()?), value(text.last_chunk()?)))
+}
+
+/// Twelve digits, of which the first is not zero.
+#[inline(always)]
+pub(crate) fn twelve_digits(text: &[u8; 12]) -> Option<u64> {
+    let (first, last) = ends(text)?;
+    joined(first, last >> 32 << 32, 4)
 }
 
 /// Thirteen digits, of which the first is not zero.
 #[inline(always)]
 pub(crate) fn thirteen_digits(text: &[u8; 13]) -> Option<i64> {
-    let first = u64::from_le_bytes(*text.first_chunk()?) ^ each(b'0');
-    let rest = keep_last(u64::from_le_bytes(*text.last_chunk()?) ^ each(b'0'), 5);
-    let is_number = are_digits(first) & are_digits(rest) & (text[0] != b'0');
-    let value = number(first).wrapping_mul(POWERS[5]).wrapping_add(number(rest));
-    if is_number { i64::try_from(value).ok() } else { None }
+    let (first, last) = ends(text)?;
+    joined(first, last >> 24 << 24, 5)?.try_into().ok()
 }
 
-/// The whole number of up to sixteen digits, without a zero before others, in `bytes[at..end]`.
+/// Sixteen digits, of which the first is not zero.
 #[inline(always)]
-pub(crate) fn whole(bytes: &[u8], at: usize, end: usize) -> Option<u64> {
-    let count = end.checked_sub(at)?;
-    if count == 0 || count > 16 || (count > 1 && bytes.get(at) == Some(&b'0')) {
-        return None;
-    }
-    let last = keep_last(load_before(bytes, end)? ^ each(b'0'), count);
-    let first = match count {
-        9.. => keep_last(load_before(bytes, end - 8)? ^ each(b'0'), count - 8),
-        _ => 0,
-    };
-    let value = number(first).wrapping_mul(POWERS[8]).wrapping_add(number(last));
-    (are_digits(first) & are_digits(last)).then_some(value)
+pub(crate) fn sixteen_digits(text: &[u8; 16]) -> Option<u64> {
+    let (first, last) = ends(text)?;
+    joined(first, last, 8)
 }
 
 /// How many bytes of plain text stand before the next quote, if it is among the next sixteen: no
 /// backslash, no control character, nothing beyond ASCII.
 #[inline(always)]
-pub(crate) fn plain_text(bytes: &[u8], at: usize) -> Option<usize> {
-    let (low, high) = (load(bytes, at)?, load(bytes, at + 8)?);
-    let length = find(low, high, b'"');
-    let odd = |word: u64| {
-        let control = word.wrapping_sub(each(0x20)) & !word;
-        (word | control) & each(0x80) | marks(word, b'\\')
-    };
-    let first = first_mark(odd(low));
-    let first_odd = first + first / 8 * first_mark(odd(high));
-    (length < 16 && first_odd > length).then_some(length)
+pub(crate) fn plain_text(text: &[u8]) -> Option<usize> {
+    let block = Block::load(text)?;
+    let quote = block.equal(b'"');
+    let end = quote & quote.wrapping_neg();
+    let odd = block.odd() | block.equal(b'\\');
+    (quote != 0 && odd & end.wrapping_sub(1) == 0).then_some(quote.trailing_zeros() as usize)
 }
 
-/// Eight lower-case hexadecimal digits.
+/// A lower-case hyphenated UUID, as two halves.
 #[inline(always)]
-fn hex(text: u64) -> Option<u64> {
-    // Letters have bit 6 set: 'a' is 0x61, and 1 + 9 is its value.
-    let letters = text >> 6 & each(1);
-    let values = (text & each(0x0f)) + letters * 9;
-    let spelt = values + each(b'0') + letters * u64::from(b'a' - b'0' - 10);
-    let above_nine = (values + each(6)) >> 4 & each(1);
-    let is_hex = (spelt == text) & (above_nine == letters) & (values & each(0xf0) == 0);
-    let bytes = (values << 4 | values >> 8) & 0x00ff_00ff_00ff_00ff;
-    let pairs = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
-    let joined = (pairs | pairs >> 16) & 0xffff_ffff;
-    is_hex.then(|| joined.swap_bytes() >> 32)
-}
-
-/// A lower-case hyphenated UUID at `at`, as two halves.
-#[inline(always)]
-pub(crate) fn uuid(bytes: &[u8], at: usize) -> Option<(u64, u64)> {
-    let text: &[u8; 36] = bytes.get(at..)?.first_chunk()?;
-    if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
-        return None;
+pub(crate) fn uuid(text: &[u8; 36]) -> Option<(u64, u64)> {
+    const HYPHENS: [(usize, [u8; 8]); 2] = [(8, *b"-\0\0\0\0-\0\0"), (16, *b"\0\0-\0\0\0\0-")];
+    for (at, expected) in HYPHENS {
+        let expected = u64::from_le_bytes(expected);
+        let mask = expected / u64::from(b'-') * 0xff;
+        if load(text, at)? & mask != expected {
+            return None;
+        }
     }
-    // Four digits before a hyphen and four after it.
-    let around = |from: usize| {
-        let nine = load(text, from)?;
-        let last = u64::from(text[from + 8]);
-        Some(nine & 0xffff_ffff | nine >> 8 & 0x00ff_ffff_0000_0000 | last << 56)
-    };
-    let high = hex(load(text, 0)?)? << 32 | hex(around(9)?)?;
-    let low = hex(around(19)?)? << 32 | hex(load(text, 28)?)?;
-    Some((high, low))
+    let high = Block::of(load(text, 0)?, load_half(text, 9) | load_half(text, 14) << 32);
+    let low = Block::of(load_half(text, 19) | load_half(text, 24) << 32, load(text, 28)?);
+    Some((high.hex()?, low.hex()?))
+}
+
+/// What has more than eight digits.
+pub(crate) const EIGHT_DIGITS: u64 = POWERS[8];
+
+/// The digits of a number below [`EIGHT_DIGITS`], the first one lowest, and how many they are: one
+/// more than `places` (at most 7) at least.
+#[inline(always)]
+pub(crate) fn digits_text(number: u64, places: usize) -> (u64, usize) {
+    // Halves, then quarters, then single digits, divided by multiplying and shifting.
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | ((halves - hundreds * 100) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = tens | ((pairs - tens * 10) << 8);
+    let zeros = (digits.trailing_zeros() as usize / 8).min(7 - places);
+    ((digits | each(b'0')) >> (8 * zeros), 8 - zeros)
 }
 
 /// The eight lower-case hexadecimal digits of a number.
@@ -195,12 +182,12 @@ mod tests {
     use super::*;
 
     fn padded(text: &str) -> Vec<u8> {
-        format!("        {text}\"               ").into_bytes()
+        format!("{text}\"               ").into_bytes()
     }
 
     #[test]
     fn decimals_are_read_without_their_trailing_zeros() {
-        let read = |text: &str| decimal(&padded(text), 8);
+        let read = |text: &str| decimal(&padded(text));
         assert_eq!(read("0.010"), Some((1, 2, 5)));
         assert_eq!(read("80681.90"), Some((806_819, 1, 8)));
         assert_eq!(read("100"), Some((100, 0, 3)));
@@ -220,37 +207,59 @@ mod tests {
             for at in 0..text.len() {
                 for byte in (0..=255_u8).filter(|byte| !byte.is_ascii_digit()) {
                     let mut bytes = padded(text);
-                    bytes[8 + at] = byte;
+                    bytes[at] = byte;
                     if matches!(byte, b'.' | b'"') {
                         continue;
                     }
-                    assert_eq!(decimal(&bytes, 8), None, "{text} {at} {byte}");
+                    assert_eq!(decimal(&bytes), None, "{text} {at} {byte}");
                 }
             }
         }
     }
 
     #[test]
-    fn whole_numbers_have_up_to_sixteen_digits_and_no_zero_before_them() {
-        let read = |text: &str| whole(&padded(text), 8, 8 + text.len());
-        assert_eq!(read("0"), Some(0));
-        assert_eq!(read("804921550364"), Some(804_921_550_364));
-        assert_eq!(read("9999999999999999"), Some(9_999_999_999_999_999));
-        for odd in ["", "01", "-1", "1.0", "12345678901234567", "80492155036x", "x04921550364"] {
-            assert_eq!(read(odd), None, "{odd}");
-        }
+    fn whole_numbers_have_no_zero_before_them_and_nothing_but_digits() {
+        assert_eq!(twelve_digits(b"804921550364"), Some(804_921_550_364));
         assert_eq!(thirteen_digits(b"1788488627047"), Some(1_788_488_627_047));
+        assert_eq!(sixteen_digits(b"9999999999999999"), Some(9_999_999_999_999_999));
+        assert_eq!(twelve_digits(b"004921550364"), None);
         assert_eq!(thirteen_digits(b"0788488627047"), None);
+        assert_eq!(sixteen_digits(b"0999999999999999"), None);
+        for at in 0..12 {
+            for byte in (0..=255_u8).filter(|byte| !byte.is_ascii_digit()) {
+                let mut text = *b"9999999999999999";
+                text[at] = byte;
+                assert_eq!(twelve_digits(text.first_chunk().unwrap()), None, "{at} {byte}");
+                assert_eq!(thirteen_digits(text.first_chunk().unwrap()), None, "{at} {byte}");
+                assert_eq!(sixteen_digits(&text), None, "{at} {byte}");
+            }
+        }
         assert_eq!(thirteen_digits(b"178848862704x"), None);
+        assert_eq!(sixteen_digits(b"999999999999999x"), None);
     }
 
     #[test]
     fn plain_text_ends_at_a_quote_within_sixteen_bytes() {
-        let read = |text: &str| plain_text(&padded(text), 8);
+        let read = |text: &str| plain_text(&padded(text));
         assert_eq!(read("ZeroMinusTick"), Some(13));
         assert_eq!(read(""), Some(0));
-        for odd in ["back\\slash", "tab\t", "caf\u{e9}", "sixteen bytes or"] {
+        for odd in ["back\\slash", "tab\t", "caf\u{e9}", "sixteen bytes or more"] {
             assert_eq!(read(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn digits_are_written_without_zeros_before_them_but_for_those_of_places() {
+        let write = |number, places| {
+            let (text, length) = digits_text(number, places);
+            String::from_utf8_lossy(&text.to_le_bytes()[..length]).into_owned()
+        };
+        assert_eq!(write(0, 0), "0");
+        assert_eq!(write(1, 1), "01");
+        assert_eq!(write(57_912, 7), "00057912");
+        assert_eq!(write(99_999_999, 7), "99999999");
+        for number in (0..EIGHT_DIGITS).step_by(997) {
+            assert_eq!(write(number, 0), number.to_string());
         }
     }
 
@@ -264,7 +273,7 @@ mod tests {
     #[test]
     fn uuids_are_read_in_lower_case_alone() {
         let text = b"ab76cb24-30df-59ce-8a55-f07fd91ff646";
-        assert_eq!(uuid(text, 0), Some((0xab76_cb24_30df_59ce, 0x8a55_f07f_d91f_f646)));
+        assert_eq!(uuid(text), Some((0xab76_cb24_30df_59ce, 0x8a55_f07f_d91f_f646)));
         for at in 0..36 {
             for byte in 0..=255_u8 {
                 let mut other = *text;
@@ -273,7 +282,7 @@ mod tests {
                     8 | 13 | 18 | 23 => byte == b'-',
                     _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
                 };
-                assert_eq!(uuid(&other, 0).is_some(), good, "{at} {byte}");
+                assert_eq!(uuid(&other).is_some(), good, "{at} {byte}");
             }
         }
     }

@@ -210,6 +210,11 @@ impl TradeOrder {
     pub(crate) fn event_ms(&self) -> i64 {
         self.event_ms
     }
+
+    /// The trade's price.
+    pub(crate) fn price(&self) -> Decimal {
+        self.price
+    }
 }
 
 impl Ord for TradeOrder {
