@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tapecast._core import Engine, Message
+from tapecast._core import Batch, Engine
 from tapecast.aliases import Category, Rows
 from tapecast.errors import DecodeError
 from tapecast.frames import frame_topic, frame_ts_ms, is_control_frame, is_trade_frame
@@ -87,7 +87,7 @@ def apply_frames(
     return foreign
 
 
-def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> list[Message]:
+def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> Batch:
     """Take note that a recorded frame was refused: its trades are missing in their minute.
 
     Args:
@@ -99,7 +99,7 @@ def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> list[Me
     Returns:
         What must be published: a gap for each topic, and candles that are incomplete now.
     """
-    return list(engine.refuse(frame_topic(frame), frame_ts_ms(frame), category=category))
+    return engine.refuse(frame_topic(frame), frame_ts_ms(frame), category=category)
 
 
 def aggregate(  # noqa: PLR0913 -- keyword-only settings
