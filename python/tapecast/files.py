@@ -130,10 +130,23 @@ def _decoded(
     if jobs == 1:
         yield from map(decode, works)
         return
-    with ThreadPoolExecutor(jobs, thread_name_prefix="tapecast-decode") as pool:
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="tapecast-read") as reader,
+        ThreadPoolExecutor(jobs, thread_name_prefix="tapecast-decode") as pool,
+    ):
         waiting: deque[Future[_Lines]] = deque()
+        failure: Exception | None = None
         try:
-            for work in works:
+            coming = reader.submit(next, works, None)
+            while True:
+                try:
+                    work = coming.result()
+                except Exception as error:  # noqa: BLE001 -- raised when what came before is done
+                    failure = error
+                    break
+                if work is None:
+                    break
+                coming = reader.submit(next, works, None)
                 waiting.append(pool.submit(decode, work))
                 if len(waiting) > _AHEAD * jobs:
                     yield waiting.popleft().result()
@@ -142,6 +155,8 @@ def _decoded(
         finally:
             for future in waiting:
                 future.cancel()
+        if failure is not None:
+            raise failure
 
 
 _Work: TypeAlias = tuple[_Lines, Piece | None, Layout | None]
