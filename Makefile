@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
@@ -28,7 +29,7 @@ export MATURIN_PEP517_ARGS := --locked
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test setup build wheel fmt lint lint-python lint-rust lint-dependencies \
-	test-rust test-python lock bench clean
+	test-rust test-python fuzz lock bench bench-peers instructions instructions-record clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -108,9 +109,15 @@ test-rust: $(STAMPS)/locked ## Run the Rust tests, doc tests included
 		cargo test --locked --workspace --lib --bins --tests --no-fail-fast; \
 	fi
 	cargo test --locked --package tapecast-core --doc
+	@# Every bench once, on little, untimed.
+	cargo test --locked --package tapecast-core --benches
 
 test-python: build $(NODE_STAMP) ## Run the Python tests; PYTEST_ARGS goes to pytest
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# On stable Rust, with coverage and without a sanitizer: see the script.
+fuzz: ## Fuzz the decoders against each other for FUZZ_SECONDS; needs a C++ compiler
+	rust/core/fuzz/run $(FUZZ_SECONDS)
 
 lock: $(STAMPS)/venv ## Renew requirements-dev.lock and Cargo.lock: the newest versions that the manifests allow
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
@@ -118,8 +125,17 @@ lock: $(STAMPS)/venv ## Renew requirements-dev.lock and Cargo.lock: the newest v
 		--no-annotate --no-emit-index-url --group dev --output-file requirements-dev.lock pyproject.toml
 	cargo update
 
-bench: build ## Run the benches (see benches/README.md); each checks its results before it times them
-	$(BIN)/python benches/engine.py
+bench: build ## Run all benches (see benches/README.md) and write their tables into docs/performance.md
+	$(BIN)/python benches/report.py
+
+bench-peers: build ## Install cryptofeed, nautilus_trader, ccxt and tardis-dev under target/peers; measure them
+	$(BIN)/python benches/peers/run.py --install
+
+instructions: $(STAMPS)/locked ## Count the instructions of the hot paths; 3 % above what is recorded fails
+	$(BIN)/python benches/instructions.py
+
+instructions-record: $(STAMPS)/locked ## Record the instructions of the hot paths (benches/instructions.json)
+	$(BIN)/python benches/instructions.py --record
 
 clean: ## Remove everything that these targets made, .venv included
 	rm -rf target dist $(VENV) $(CLIENTS)/node_modules $(EXTENSION)

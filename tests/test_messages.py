@@ -9,6 +9,7 @@ import pytest
 from msgspec import UNSET, Raw
 
 from tapecast.messages import (
+    Delay,
     ErrorReply,
     GapClient,
     GapUpstream,
@@ -79,6 +80,7 @@ STATS = json.dumps(
             }
         ],
         "rejected_symbols": [{"category": "spot", "symbol": "NOPE", "reason": "Invalid symbol"}],
+        "latency_ms": {"loop_lag": {"count": 10, "p50": 0.1, "p99": 1.2, "max": 1.3}},
     }
 ).encode()
 
@@ -137,6 +139,7 @@ def test_stats_are_read_whole() -> None:
         ),
     )
     assert stats.rejected_symbols[0].reason == "Invalid symbol"
+    assert stats.latency_ms == {"loop_lag": Delay(count=10, p50=0.1, p99=1.2, max=1.3)}
 
 
 def test_a_snapshot_holds_whole_messages_and_leaves_out_what_is_empty() -> None:
@@ -168,8 +171,11 @@ def test_a_snapshot_holds_whole_messages_and_leaves_out_what_is_empty() -> None:
             ),
         ),
         (
-            b'{"topic":"status","type":"gap","scope":"client","dropped":3,"from_seq":5,"to_seq":9}',
-            GapClient(dropped=3, from_seq=5, to_seq=9),
+            (
+                b'{"topic":"status","type":"gap","scope":"client","dropped":3,"from_seq":5,'
+                b'"to_seq":9,"seq":5}'
+            ),
+            GapClient(dropped=3, from_seq=5, to_seq=9, seq=5),
         ),
         (
             (
@@ -305,11 +311,13 @@ def test_what_is_not_json_is_no_message() -> None:
                 since=Since(epoch="e", seq=1),
                 history=History(candles=3),
                 partial_ms=500,
+                slow_policy="drop",
                 id="x",
             ),
             (
                 b'{"action":"subscribe","topic":"status","types":["trade"],"symbols":["BTC*"],'
-                b'"since":{"epoch":"e","seq":1},"history":{"candles":3},"partial_ms":500,"id":"x"}'
+                b'"since":{"epoch":"e","seq":1},"history":{"candles":3},"partial_ms":500,'
+                b'"slow_policy":"drop","id":"x"}'
             ),
         ),
         (Unsubscribe(topic="status"), b'{"action":"unsubscribe","topic":"status"}'),

@@ -14,6 +14,7 @@ __all__ = [
     "Batch",
     "Block",
     "Engine",
+    "Latency",
     "Layout",
     "Message",
     "Selection",
@@ -75,6 +76,23 @@ class Batch:
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Message: ...
     def __iter__(self) -> Iterator[Message]: ...
+
+@final
+class Latency:
+    """How long something takes: a histogram from one look at it to the next.
+
+    A microsecond is the finest that it tells apart, and above it 1 %.
+    """
+
+    def __new__(cls) -> Latency: ...
+    def record(self, ns: int, count: int = 1) -> None:
+        """Record `count` times of `ns` nanoseconds each.
+
+        Below zero, as clocks that disagree have it, counts as zero, beyond an hour as an hour.
+        """
+
+    def take(self) -> tuple[int, int, int, int]:
+        """Return count, p50, p99 and maximum in nanoseconds since the last call, and begin anew."""
 
 @final
 class Selection:
@@ -232,6 +250,7 @@ class Engine:
         counts: dict[str, int],
         thread_statuses: bytes | None = None,
         rejected_symbols: bytes | None = None,
+        latencies: dict[str, Latency] | None = None,
     ) -> Batch:
         """Publish one stats message.
 
@@ -243,6 +262,7 @@ class Engine:
                 replaces the engine's.
             thread_statuses: A JSON array, spliced in as it is.
             rejected_symbols: A JSON array, spliced in as it is.
+            latencies: How long things took, by name, beside the engine's own; each begins anew.
 
         Raises:
             ValueError: If one of the arrays is none.

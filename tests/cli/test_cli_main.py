@@ -10,6 +10,7 @@ import pytest
 from .commands import LIMIT_S, invoke, run
 
 EXAMPLES = {
+    "bench": ["tapecast bench", "tapecast bench --seconds 5 --json > here.json"],
     "candles": [
         "tapecast candles day.jsonl.zst",
         "tapecast candles --category spot --format csv a.jsonl.gz b.jsonl.gz > candles.csv",
@@ -40,6 +41,7 @@ def test_help_lists_the_commands_and_what_they_do() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
     assert result.stdout.partition("Commands:\n")[2] == (
+        "  bench         Measure this machine.\n"
         "  candles       Print the candles of recorded frames.\n"
         "  check-config  Check the settings and print them.\n"
         "  demo          Run the daemon against the simulated exchange.\n"

@@ -37,7 +37,7 @@ def test_docstring_is_that_of_the_stub(name: str) -> None:
 
 def test_reference_covers_what_the_extension_exports() -> None:
     classes = (
-        *(_core.Batch, _core.Block, _core.Engine),
+        *(_core.Batch, _core.Block, _core.Engine, _core.Latency),
         *(_core.Layout, _core.Message, _core.Selection),
     )
     members = {

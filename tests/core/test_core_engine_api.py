@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from tapecast import Batch, Engine
-from tapecast.messages import GapUpstream, Snapshot, Stats, Upstream, decode_message
+from tapecast._core import Latency
+from tapecast.messages import Delay, GapUpstream, Snapshot, Stats, Upstream, decode_message
 from tests.core.frames import LATER_NS, START_MS, feed, frame_of, iso, trade_item
 
 DAEMON_COUNTS = {"sent_messages": 12, "dropped_messages": 0, "reconnects": 0}
@@ -163,6 +164,45 @@ def test_rates_are_those_of_the_last_interval_to_the_thousandth() -> None:
     assert rates(20, 3_000_000_000) == (0, 0)
     assert rates(30, 0) == (0, 0)
     assert rates(20, 1_000_000_000) == (0, 0)
+
+
+def test_stats_tell_how_long_things_took_since_the_last_ones() -> None:
+    engine, latency = Engine(), Latency()
+    feed(engine, trade_item(), trade_item(i="2"))
+    latency.record(2_000_000, 3)
+
+    def delays() -> dict[str, Delay]:
+        [message] = engine.stats(0, interval_ns=1, counts=DAEMON_COUNTS, latencies={"own": latency})
+        stats = decode_message(message.payload)
+        assert isinstance(stats, Stats)
+        return stats.latency_ms
+
+    first = delays()
+    assert list(first) == ["exchange_to_received", "own"]
+    on_the_way = first["exchange_to_received"]
+    assert on_the_way.count == 1
+    assert on_the_way.max == pytest.approx(LATER_NS / 1e6 - START_MS, rel=0.01)
+    assert first["own"].count == 3
+    assert first["own"].p50 == first["own"].p99 == pytest.approx(2, rel=0.01)
+    nothing = Delay(count=0, p50=None, p99=None, max=None)
+    assert delays() == {"exchange_to_received": nothing, "own": nothing}
+
+
+def test_a_replay_has_no_time_on_the_way() -> None:
+    engine = Engine(clock="event")
+    feed(engine, trade_item())
+    [message] = engine.stats(0, interval_ns=1, counts=DAEMON_COUNTS)
+    assert json.loads(message.payload)["latency_ms"]["exchange_to_received"]["count"] == 0
+
+
+def test_a_latency_is_a_summary_of_what_was_recorded_since_the_last_look() -> None:
+    latency = Latency()
+    for ns in range(1_000_000, 101_000_000, 1_000_000):
+        latency.record(ns)
+    count, *times = latency.take()
+    assert count == 100
+    assert times == pytest.approx([50e6, 99e6, 100e6], rel=0.02)
+    assert latency.take() == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["thread_statuses", "rejected_symbols"])

@@ -12,6 +12,7 @@ from tapecast.errors import ConfigError, FeedError
 __all__ = ["cli", "main"]
 
 _COMMANDS: Final = {
+    "bench": "tapecast.cli.bench",
     "candles": "tapecast.cli.candles",
     "check-config": "tapecast.cli.check_config",
     "demo": "tapecast.cli.demo",

@@ -17,6 +17,7 @@ from tapecast.messages.commands import (
     Unsubscribe,
 )
 from tapecast.messages.stream import (
+    Delay,
     ErrorReply,
     GapClient,
     GapUpstream,
@@ -36,6 +37,7 @@ from tapecast.messages.stream import (
 __all__ = [
     "ACTIONS",
     "Command",
+    "Delay",
     "ErrorReply",
     "GapClient",
     "GapUpstream",

@@ -16,6 +16,7 @@ from tapecast.messages.fields import (
     JsonScalar,
     NonEmpty,
     Seq,
+    SlowPolicy,
     Topic,
 )
 
@@ -69,6 +70,8 @@ class Subscribe(_Command, frozen=True, tag="subscribe"):
         history: How many closed candles the snapshot holds per symbol; one without it.
         partial_ms: Also send in-progress candles, at most one per symbol and this interval, in
             milliseconds.
+        slow_policy: What becomes of messages that the client is too slow for; without it, what the
+            server is set to.
     """
 
     topic: Topic
@@ -77,6 +80,7 @@ class Subscribe(_Command, frozen=True, tag="subscribe"):
     since: Since | UnsetType = UNSET
     history: History | UnsetType = UNSET
     partial_ms: Annotated[int, Meta(ge=MIN_PARTIAL_MS, le=MAX_PARTIAL_MS)] | UnsetType = UNSET
+    slow_policy: SlowPolicy | UnsetType = UNSET
 
 
 class Unsubscribe(_Command, frozen=True, tag="unsubscribe"):

@@ -13,6 +13,9 @@ MAX_HISTORY_CANDLES: Final = 1440
 MIN_PARTIAL_MS: Final = 100
 MAX_PARTIAL_MS: Final = 60_000
 
+SlowPolicy: TypeAlias = Literal["conflate", "drop", "disconnect"]
+SLOW_POLICIES: Final[tuple[SlowPolicy, ...]] = get_args(SlowPolicy)
+"""What may become of the messages of a client that reads too slowly."""
 ErrorCode: TypeAlias = Literal[
     "bad_json",
     "bad_command",

@@ -207,6 +207,22 @@ class RejectedSymbol(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str
 
 
+class Delay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long something took over an interval, in milliseconds, to 1 %.
+
+    Attributes:
+        count: How often it was measured.
+        p50: Half of the times were no longer; null if there were none.
+        p99: 99 % of them were no longer.
+        max: The longest.
+    """
+
+    count: Count
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
 REQUIRED_COUNTS: Final = frozenset(
     {
         *("frames", "trade_messages", "ohlcv_messages", "sent_messages"),
@@ -237,6 +253,7 @@ class Stats(Message, frozen=True, kw_only=True):
         message_rates: The same keys, per second over the last interval.
         thread_statuses: Every worker of the daemon.
         rejected_symbols: Symbols that the exchange refuses at present.
+        latency_ms: How long things took since the last stats, by name.
     """
 
     type: Literal["stats"] = "stats"
@@ -248,6 +265,7 @@ class Stats(Message, frozen=True, kw_only=True):
     message_rates: dict[str, float]
     thread_statuses: tuple[ThreadStatus, ...]
     rejected_symbols: tuple[RejectedSymbol, ...]
+    latency_ms: dict[str, Delay]
 
     def __post_init__(self) -> None:
         """Hold the contract's keys: the required counts, and a rate for each count."""
@@ -292,10 +310,11 @@ class GapClient(Message, frozen=True, kw_only=True):
     Attributes:
         type: Always `gap`.
         scope: Always `client`.
-        dropped: Number of messages dropped.
+        dropped: Number of messages of its selection, from the first to the last one dropped, that
+            it does not get.
         from_seq: Number of the first dropped message.
         to_seq: Number of the last dropped message.
-        seq: Our number of this message, if it has one: it is made for one client alone.
+        seq: That of the first dropped message, whose place it takes.
     """
 
     type: Literal["gap"] = "gap"
@@ -303,7 +322,7 @@ class GapClient(Message, frozen=True, kw_only=True):
     dropped: Annotated[int, Meta(ge=1)]
     from_seq: Seq
     to_seq: Seq
-    seq: Seq | UnsetType = UNSET
+    seq: Seq
 
 
 class Upstream(Message, frozen=True, kw_only=True):

@@ -4,20 +4,22 @@
 //! first and last trade by (time, exchange sequence, position); one rule closes windows, the clock
 //! having passed their end and the grace; a trade for a closed window revises it.
 
+mod gaps;
+
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use crate::candle::{Candle, Edge, WINDOW_MS, window_start};
-use crate::coverage::{Coverage, Loss};
+use crate::coverage::Coverage;
 use crate::dedupe::Remembered;
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::MAX_EVENT_MS;
 use crate::frame::Frame;
 use crate::series::{Rules, Series};
 use crate::settings::Settings;
-use crate::staging::{Staged, Staging};
 use crate::trade::{Category, Trade};
+use crate::undo::{Before, Undo};
 
 /// What became of one trade of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub(crate) struct Aggregator {
     max_event_ms: Option<i64>,
     remembered: Remembered,
     version: u64,
-    staging: Staging,
+    undo: Undo,
 }
 
 /// What must be given up for the ids of a frame.
@@ -92,7 +94,7 @@ impl Aggregator {
             max_event_ms: None,
             remembered: Remembered::default(),
             version: 0,
-            staging: Staging::default(),
+            undo: Undo::default(),
         }
     }
 
@@ -156,14 +158,14 @@ impl Aggregator {
     ) -> Result<Room, FrameError> {
         self.resolve(category, frame)?;
         let room = self.room_for(frame);
-        self.staging.clear();
+        self.undo.clear();
         let of_one_window = |one: &Trade, next: &Trade| {
             one.symbol == next.symbol && window_start(one.event_ms) == window_start(next.event_ms)
         };
         for run in frame.trades.chunk_by(of_one_window) {
             let judged = verdicts.len();
             self.judge(run, room, verdicts)?;
-            self.stage(run, &verdicts[judged..])?;
+            self.add(run, &verdicts[judged..])?;
         }
         Ok(room)
     }
@@ -177,6 +179,11 @@ impl Aggregator {
             frame.trades.iter_mut().for_each(|trade| trade.symbol = series);
             return Ok(());
         }
+        self.resolve_all(category, frame)
+    }
+
+    #[cold]
+    fn resolve_all(&mut self, category: Category, frame: &mut Frame) -> Result<(), FrameError> {
         let mut mapped = Vec::with_capacity(frame.symbols.len());
         let mut first_uses = vec![None; frame.symbols.len()];
         for trade in frame.trades.iter().rev() {
@@ -220,11 +227,16 @@ impl Aggregator {
 
     /// Which closed windows must go, oldest first, so that the frame's new ids have room.
     fn room_for(&self, frame: &Frame) -> Room {
-        let mut room = Room { until_ms: self.evicted_until_ms, freed: 0 };
-        let limit = self.settings.max_trade_ids;
-        if self.remembered.total() + frame.trades.len() <= limit {
-            return room;
+        let nothing = Room { until_ms: self.evicted_until_ms, freed: 0 };
+        if self.remembered.total() + frame.trades.len() <= self.settings.max_trade_ids {
+            return nothing;
         }
+        self.room_beyond(nothing, frame)
+    }
+
+    #[cold]
+    fn room_beyond(&self, mut room: Room, frame: &Frame) -> Room {
+        let limit = self.settings.max_trade_ids;
         let wanted = |until_ms: i64| {
             let is_new = |trade: &&Trade| {
                 window_start(trade.event_ms) >= until_ms
@@ -264,7 +276,7 @@ impl Aggregator {
             if seen.remember(&trade.id, start_ms, self.evicted_until_ms) {
                 fresh += 1;
                 verdicts.push(Verdict::Fresh);
-                self.staging.note_time(trade.event_ms);
+                self.undo.note_time(trade.event_ms);
                 if already + fresh > limit {
                     one_more = Some(trade);
                     break;
@@ -277,6 +289,7 @@ impl Aggregator {
         one_more.map_or(Ok(()), |trade| Err(self.too_many_ids(trade)))
     }
 
+    #[cold]
     fn too_many_ids(&self, trade: &Trade) -> FrameError {
         let limit = self.settings.max_trade_ids;
         let found = format!("\"{}\", one more than the {limit} remembered", trade.id);
@@ -285,19 +298,27 @@ impl Aggregator {
         FrameError::new(ErrorKind::TooManyTradeIds, "trade id", at, expected)
     }
 
-    /// Adds the fresh trades of one window to a copy of what it holds, so that a fault leaves no
-    /// trace.
-    fn stage(&mut self, run: &[Trade], verdicts: &[Verdict]) -> Result<(), FrameError> {
+    /// Adds the fresh trades of one window, and keeps what it held for [`Self::take_back`].
+    fn add(&mut self, run: &[Trade], verdicts: &[Verdict]) -> Result<(), FrameError> {
         let (symbol, start_ms) = (run[0].symbol, window_start(run[0].event_ms));
         let with_blocks = self.settings.include_block_trades;
         let counts = |(trade, verdict): &(&Trade, &Verdict)| {
             **verdict == Verdict::Fresh && (with_blocks || !trade.is_block)
         };
-        let counted = run.iter().zip(verdicts).filter(counts).map(|(trade, _)| trade);
-        let held = || self.series[symbol as usize].fold(start_ms);
-        self.staging.add((symbol, start_ms), counted, held).map_err(overflow)
+        let mut counted =
+            run.iter().zip(verdicts).filter(counts).map(|(trade, _)| trade).peekable();
+        if counted.peek().is_none() {
+            return Ok(());
+        }
+        let (window, existed) = self.series[symbol as usize].window(start_ms);
+        if !self.undo.knows(symbol, start_ms) {
+            let fold = window.fold.clone();
+            self.undo.keep(Before { series: symbol, start_ms, existed, fold });
+        }
+        counted.try_for_each(|trade| window.add(trade).ok_or_else(|| overflow(trade)))
     }
 
+    #[cold]
     fn take_back(
         &mut self,
         frame: &Frame,
@@ -309,6 +330,9 @@ impl Aggregator {
                 self.series[trade.symbol as usize].seen.take_back(&trade.id);
                 self.remembered.take_back(window_start(trade.event_ms));
             }
+        }
+        for Before { series, start_ms, existed, fold } in self.undo.drain() {
+            self.series[series as usize].restore(start_ms, existed, fold);
         }
         for series in self.series.drain(known_series..) {
             self.index[series.category as usize].remove(&series.symbol);
@@ -328,13 +352,12 @@ impl Aggregator {
     ) {
         self.version += 1;
         let mut revised: Vec<News> = Vec::new();
-        let (first_ms, last_ms) = self.staging.times_ms();
+        let (first_ms, last_ms) = self.undo.times_ms();
         self.max_event_ms = self.max_event_ms.max(last_ms);
-        for Staged { series, start_ms, fold } in self.staging.drain() {
+        for (series, start_ms) in self.undo.changed() {
             let it = &mut self.series[series as usize];
             it.version = self.version;
-            it.note_last(fold.last());
-            it.set_fold(start_ms, fold);
+            it.note_last_of(start_ms);
             if start_ms < self.closed_until_ms {
                 revised.push(News { start_ms, series });
             }
@@ -342,9 +365,17 @@ impl Aggregator {
         if !self.settings.include_block_trades {
             self.note_blocks(frame, verdicts);
         }
+        self.extend_coverage(category, first_ms.unwrap_or(i64::MAX), news);
+        if !revised.is_empty() {
+            self.revise(revised, news);
+        }
+    }
+
+    /// Publishes what trades of closed windows changed.
+    #[cold]
+    fn revise(&mut self, mut revised: Vec<News>, news: &mut Vec<News>) {
         revised.sort_unstable_by_key(|news| (news.series, news.start_ms));
         revised.dedup_by_key(|news| news.series);
-        self.extend_coverage(category, first_ms.unwrap_or(i64::MAX), news);
         for oldest in revised {
             self.refresh(oldest.series, oldest.start_ms, news);
         }
@@ -370,15 +401,17 @@ impl Aggregator {
         {
             return;
         }
+        self.refresh_category(category, window_start(before_ms), news);
+    }
+
+    #[cold]
+    fn refresh_category(&mut self, category: Category, from_ms: i64, news: &mut Vec<News>) {
         for series in 0..self.series.len() {
             if self.series[series].category == category {
-                self.refresh(
-                    u32::try_from(series).unwrap_or(u32::MAX),
-                    window_start(before_ms),
-                    news,
-                );
+                self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
             }
         }
+        news.sort_unstable();
     }
 
     /// Publishes what is new of the closed windows of one symbol from `from_ms` on.
@@ -402,9 +435,15 @@ impl Aggregator {
         });
     }
 
-    /// Whether [`Self::close`] would close anything at `now_ms`.
-    pub(crate) fn closes_at(&self, now_ms: i64) -> bool {
-        self.closable_until(now_ms) > self.closed_until_ms
+    /// Where windows are to be closed, by their start, once it is `now_ms`.
+    fn closes_until(&self, now_ms: i64) -> i64 {
+        window_start(now_ms.clamp(0, MAX_EVENT_MS) - self.settings.grace_ms)
+    }
+
+    /// Whether a minute has passed, so that there is something to close or to drop.
+    pub(crate) fn is_due(&self, now_ms: i64) -> bool {
+        self.closes_until(now_ms) > self.closed_until_ms
+            || self.evicts_until(now_ms) > self.evicted_until_ms
     }
 
     /// Whether the window of a time is closed.
@@ -412,16 +451,12 @@ impl Aggregator {
         event_ms < self.closed_until_ms
     }
 
-    fn closable_until(&self, now_ms: i64) -> i64 {
-        window_start(now_ms.clamp(0, MAX_EVENT_MS) - self.settings.grace_ms)
-    }
-
     /// Closes every window whose end and grace have passed, oldest first.
     ///
     /// An idle symbol waits for the grace too: closing at `end_ms` would publish candles that a
     /// trade already on the wire contradicts.
     pub(crate) fn close(&mut self, now_ms: i64, news: &mut Vec<News>) {
-        let until_ms = self.closable_until(now_ms);
+        let until_ms = self.closes_until(now_ms);
         if until_ms <= self.closed_until_ms {
             return;
         }
@@ -434,9 +469,14 @@ impl Aggregator {
 
     /// Drops the windows that can no longer be revised.
     pub(crate) fn evict(&mut self, now_ms: i64) {
+        self.evict_until(self.evicts_until(now_ms));
+    }
+
+    /// Where windows are to be dropped, by their start, once it is `now_ms`.
+    fn evicts_until(&self, now_ms: i64) -> i64 {
         let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
         let until_ms = window_start(now_ms.saturating_sub(self.settings.revise_window_ms));
-        self.evict_until(until_ms);
+        until_ms.min(self.closes_until(now_ms).max(self.closed_until_ms))
     }
 
     fn evict_until(&mut self, until_ms: i64) {
@@ -444,6 +484,11 @@ impl Aggregator {
         if until_ms <= self.evicted_until_ms {
             return;
         }
+        self.forget(until_ms);
+    }
+
+    #[cold]
+    fn forget(&mut self, until_ms: i64) {
         self.evicted_until_ms = until_ms;
         for series in &mut self.series {
             series.evict(until_ms, self.settings.history_candles);
@@ -453,76 +498,9 @@ impl Aggregator {
             coverage.forget(until_ms);
         }
     }
-
-    fn coverage_of(&mut self, category: Category, topic: &str) -> usize {
-        let key = (category, Arc::from(topic));
-        if let Some(&known) = self.topics.get(&key) {
-            return known;
-        }
-        let is_covered = self.settings.assume_covered;
-        self.coverages.push(if is_covered { Coverage::default() } else { Coverage::never() });
-        self.topics.insert(key, self.coverages.len() - 1);
-        self.coverages.len() - 1
-    }
-
-    /// From `at_ms` on `topic` is received whole; the gap that ended by it, if one was announced.
-    pub(crate) fn cover(
-        &mut self,
-        category: Category,
-        topic: &str,
-        at_ms: i64,
-        news: &mut Vec<News>,
-    ) -> Option<Gap> {
-        let coverage = self.coverage_of(category, topic);
-        let (from_ms, to_ms) = self.coverages[coverage].regain(at_ms)?;
-        self.refresh_covered_by(coverage, window_start(to_ms), news);
-        let gap = Gap { category, topic: topic.into(), from_ms, to_ms };
-        (from_ms != i64::MIN).then_some(gap)
-    }
-
-    /// From `at_ms` on trades of `topic` may be missed; the gap that began by it, if that is news.
-    pub(crate) fn uncover(
-        &mut self,
-        category: Category,
-        topic: &str,
-        at_ms: i64,
-        news: &mut Vec<News>,
-    ) -> Option<Gap> {
-        let coverage = self.coverage_of(category, topic);
-        let loss = self.coverages[coverage].lose(at_ms);
-        if loss == Loss::Known {
-            return None;
-        }
-        self.refresh_covered_by(coverage, window_start(at_ms), news);
-        let gap = Gap { category, topic: topic.into(), from_ms: at_ms, to_ms: at_ms };
-        (loss == Loss::New).then_some(gap)
-    }
-
-    /// Trades of `topic` were missed in a stretch that is over.
-    pub(crate) fn miss(
-        &mut self,
-        category: Category,
-        topic: &str,
-        (from_ms, to_ms): (i64, i64),
-        news: &mut Vec<News>,
-    ) -> Gap {
-        let coverage = self.coverage_of(category, topic);
-        self.coverages[coverage].miss(from_ms, to_ms);
-        self.refresh_covered_by(coverage, window_start(from_ms), news);
-        Gap { category, topic: topic.into(), from_ms, to_ms }
-    }
-
-    /// Publishes what a changed coverage makes new of closed windows from `from_ms` on.
-    fn refresh_covered_by(&mut self, coverage: usize, from_ms: i64, news: &mut Vec<News>) {
-        for series in 0..self.series.len() {
-            if self.series[series].coverage == coverage {
-                self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
-            }
-        }
-        news.sort_unstable();
-    }
 }
 
+#[cold]
 fn overflow(trade: &Trade) -> FrameError {
     let found = (trade.byte, b"more than 128 bits hold".as_slice());
     FrameError::new(

@@ -168,8 +168,8 @@ impl Absorber<'_> {
         if span.trades > 0 {
             self.clock_ms = self.clock_ms.max(Some(span.last_ms));
         }
-        let closes = |now_ms| self.engine.aggregator.closes_at(now_ms);
-        if is_alone || self.clock_ms.is_some_and(closes) {
+        let is_due = |now_ms| self.engine.aggregator.is_due(now_ms);
+        if is_alone || self.clock_ms.is_some_and(is_due) {
             self.flush();
         }
     }

@@ -171,6 +171,15 @@ impl Window {
         Self { start_ms, fold: None, published: None }
     }
 
+    /// Adds one trade; `None`, with this window spoilt, where a sum would not fit.
+    pub(crate) fn add(&mut self, trade: &Trade) -> Option<()> {
+        match &mut self.fold {
+            Some(fold) => fold.add(trade)?,
+            None => self.fold = Some(Fold::of(trade)),
+        }
+        Some(())
+    }
+
     /// The last price, where anything was traded.
     pub(crate) fn close(&self) -> Option<Decimal> {
         self.fold.as_ref().map(|fold| fold.last.price())

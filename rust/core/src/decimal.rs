@@ -292,6 +292,7 @@ impl From<Decimal> for Sum {
 }
 
 /// Appends `digits / 10^scale`.
+#[inline(never)]
 fn write_scaled(out: &mut Vec<u8>, digits: &str, scale: u8) {
     let (digits, scale) = (digits.as_bytes(), usize::from(scale));
     if scale == 0 {

@@ -67,6 +67,7 @@ impl<K: Eq + Hash> Table<K> {
         self.minutes.get(key).is_some_and(|known| *known >= minute(until_ms))
     }
 
+    #[inline(never)]
     fn remember(&mut self, key: K, start_ms: i64, until_ms: i64) -> bool {
         if self.minutes.len() == self.minutes.capacity() {
             self.make_room(until_ms);
@@ -82,6 +83,7 @@ impl<K: Eq + Hash> Table<K> {
     }
 
     /// Sweeps what is forgotten; a table that stays three quarters full may grow.
+    #[cold]
     fn make_room(&mut self, until_ms: i64) {
         let capacity = self.minutes.capacity();
         self.minutes.retain(|_, known| *known >= minute(until_ms));

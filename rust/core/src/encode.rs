@@ -6,9 +6,9 @@
 use crate::candle::{Candle, TIMEFRAME};
 use crate::decimal::Sum;
 use crate::json::{IsoClock, Tally, double, integer, raw, string};
-use crate::ring::PublishedTrade;
+use crate::latency::Summary;
 use crate::series::Series;
-use crate::trade::{Category, Side, TradeId};
+use crate::trade::{Category, Side, Trade, TradeId};
 
 /// A symbol with its category.
 pub(crate) type Instrument<'a> = (Category, &'a str);
@@ -25,6 +25,8 @@ pub(crate) struct StatsFigures<'a> {
     pub(crate) thread_statuses: &'a str,
     /// A finished JSON array.
     pub(crate) rejected_symbols: &'a str,
+    /// How long things took, by name.
+    pub(crate) latencies: &'a [&'a (String, Summary)],
 }
 
 /// Begins a message: topic, type and number.
@@ -63,9 +65,9 @@ fn sum(out: &mut Vec<u8>, name: &str, value: Sum) {
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
     iso: IsoClock,
-    /// The time of the last trade, and how it is written.
-    trade_time_ms: Option<i64>,
-    trade_time: Vec<u8>,
+    /// The second of the last trade, and how its times are written.
+    trade_second: Option<i64>,
+    trade_times: Vec<u8>,
     seq: Tally,
     trades_total: Tally,
 }
@@ -78,10 +80,16 @@ impl Encoder {
         out.push(b'"');
     }
 
-    pub(crate) fn trade(&mut self, out: &mut Vec<u8>, of: &Series, published: &PublishedTrade) {
-        let trade = &published.trade;
+    /// Appends a trade with its number and how many trades there were by then.
+    pub(crate) fn trade(
+        &mut self,
+        out: &mut Vec<u8>,
+        of: &Series,
+        trade: &Trade,
+        (seq, trades_total): (u64, u64),
+    ) {
         raw(out, "{\"topic\":\"status\",\"type\":\"trade\",\"seq\":");
-        self.seq.write(out, published.seq);
+        self.seq.write(out, seq);
         out.extend_from_slice(&of.instrument_json);
         match trade.taker_side {
             Side::Buy => raw(out, ",\"side\":\"Buy\",\"price\":"),
@@ -101,43 +109,38 @@ impl Encoder {
             }
         }
         raw(out, ",\"message_counts\":{\"trade_messages\":");
-        self.trades_total.write(out, published.trades_total);
+        self.trades_total.write(out, trades_total);
         raw(out, "}}");
     }
 
-    /// Trades that follow each other have one time, or times of one second: the text is kept.
+    /// Trades that follow each other have times of one second: its text is kept, and the
+    /// milliseconds are written over it.
     fn trade_times(&mut self, out: &mut Vec<u8>, event_ms: i64) {
-        if self.trade_time_ms != Some(event_ms) && !self.patch_trade_time(event_ms) {
-            let mut text = std::mem::take(&mut self.trade_time);
+        /// Where the milliseconds of the time end, and how far before the end those of its text do:
+        /// `,"timestamp":1788488627047,"timestamp_iso":"2026-09-04T04:23:47.047Z"`.
+        const ENDS: (usize, usize) = (26, 2);
+        /// Times of thirteen digits, as in these centuries.
+        const FIRST_MS: i64 = 1_000_000_000_000;
+        let second = event_ms / 1_000;
+        if self.trade_second != Some(second) || event_ms < FIRST_MS {
+            self.trade_second = Some(second);
+            let mut text = std::mem::take(&mut self.trade_times);
             text.clear();
             key(&mut text, "timestamp");
             integer(&mut text, event_ms);
             self.time(&mut text, "timestamp_iso", event_ms);
-            self.trade_time = text;
+            self.trade_times = text;
         }
-        self.trade_time_ms = Some(event_ms);
-        out.extend_from_slice(&self.trade_time);
-    }
-
-    /// Writes the milliseconds of a time in the second that the text stands for; `false` where it
-    /// stands for another one.
-    fn patch_trade_time(&mut self, event_ms: i64) -> bool {
-        /// Where the text's milliseconds end, and how far before its end those of `timestamp_iso`
-        /// do: `,"timestamp":1788488627047,"timestamp_iso":"2026-09-04T04:23:47.047Z"`.
-        const ENDS: (usize, usize) = (26, 2);
-        let second = self.trade_time_ms.map(|known_ms| known_ms / 1_000);
-        // Of thirteen digits, as in these centuries.
-        if second != Some(event_ms / 1_000) || event_ms < 1_000_000_000_000 {
-            return false;
+        let start = out.len();
+        out.extend_from_slice(&self.trade_times);
+        if event_ms >= FIRST_MS {
+            let rest = event_ms % 1_000;
+            let digit = |place: i64| b'0' + u8::try_from(rest / place % 10).unwrap_or_default();
+            let digits = [digit(100), digit(10), digit(1)];
+            for end in [start + ENDS.0, out.len() - ENDS.1] {
+                out[end - 3..end].copy_from_slice(&digits);
+            }
         }
-        let rest = event_ms % 1_000;
-        let digit = |place: i64| b'0' + u8::try_from(rest / place % 10).unwrap_or_default();
-        let digits = [digit(100), digit(10), digit(1)];
-        let text = self.trade_time.as_mut_slice();
-        for end in [ENDS.0, text.len() - ENDS.1] {
-            text[end - 3..end].copy_from_slice(&digits);
-        }
-        true
     }
 
     /// Appends a candle and returns its console line.
@@ -237,6 +240,8 @@ impl Encoder {
         raw(out, figures.thread_statuses);
         key(out, "rejected_symbols");
         raw(out, figures.rejected_symbols);
+        key(out, "latency_ms");
+        object(out, figures.latencies, |(name, _)| name, |out, (_, times)| latency(out, *times));
         out.push(b'}');
         text
     }
@@ -299,6 +304,20 @@ pub(crate) fn gap(
     integer(out, to_ms);
     key(out, "state");
     string(out, state);
+    out.push(b'}');
+}
+
+/// Appends what times come to, in milliseconds; nulls where there were none.
+fn latency(out: &mut Vec<u8>, times: Summary) {
+    raw(out, "{\"count\":");
+    integer(out, times.count);
+    let percentiles = [("p50", times.p50_ns), ("p99", times.p99_ns), ("max", times.max_ns)];
+    for (name, ns) in percentiles {
+        key(out, name);
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of an hour at most")]
+        let ms = (times.count > 0).then(|| (ns / 1_000) as f64 / 1_000.0);
+        double(out, ms);
+    }
     out.push(b'}');
 }
 

@@ -7,6 +7,7 @@ use crate::encode::{self, Encoder, LineChange, StatsFigures};
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::MAX_EVENT_MS;
 use crate::frame::Frame;
+use crate::latency::{Latency, Summary};
 use crate::rate::{Counters, Rates};
 use crate::ring::{PublishedTrade, Ring};
 use crate::series::Series;
@@ -27,7 +28,12 @@ pub struct StatsInput<'a> {
     pub thread_statuses: &'a str,
     /// A finished JSON array of refused symbols.
     pub rejected_symbols: &'a str,
+    /// How long things took since the last stats, by name, beside the engine's own.
+    pub latencies: &'a [(String, Summary)],
 }
+
+/// Under which name stats say how long frames were on their way.
+const EXCHANGE_TO_RECEIVED: &str = "exchange_to_received";
 
 /// Exact live aggregation of public trades; see the crate's documentation.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub struct Engine {
     pub(crate) aggregator: Aggregator,
     pub(crate) counters: Counters,
     rates: Rates,
+    /// From the making of a frame, by the exchange's clock, to its receipt, by ours.
+    on_the_way: Latency,
     encoder: Encoder,
     ring: Ring,
     last_stats: Vec<u8>,
@@ -56,6 +64,7 @@ impl Engine {
             aggregator: Aggregator::new(settings.clone()),
             counters: Counters::default(),
             rates: Rates::default(),
+            on_the_way: Latency::new(),
             encoder: Encoder::default(),
             ring: Ring::new(settings.recent_trades),
             last_stats: Vec::new(),
@@ -103,8 +112,7 @@ impl Engine {
     }
 
     /// The most recent trades, oldest first.
-    #[must_use]
-    pub fn recent_trades(&self) -> impl ExactSizeIterator<Item = &PublishedTrade> {
+    pub fn recent_trades(&self) -> impl Iterator<Item = &PublishedTrade> {
         self.ring.iter()
     }
 
@@ -123,7 +131,7 @@ impl Engine {
         category: Category,
     ) -> Result<Batch, FrameError> {
         let mut batch = Batch::default();
-        self.feed_into(&mut batch, bytes, (received_ns, category))?;
+        self.feed_into(&mut batch, bytes, received_ns, category)?;
         Ok(batch)
     }
 
@@ -139,24 +147,34 @@ impl Engine {
     ) -> (Batch, Vec<(usize, FrameError)>) {
         let (mut batch, mut refused) = (Batch::default(), Vec::new());
         for (index, bytes) in frames.into_iter().enumerate() {
-            if let Err(error) = self.feed_into(&mut batch, bytes, (received_ns, category)) {
+            if let Err(error) = self.feed_into(&mut batch, bytes, received_ns, category) {
                 refused.push((index, error));
             }
         }
         (batch, refused)
     }
 
-    fn feed_into(
+    /// [`Self::feed`] that adds to a batch.
+    ///
+    /// # Errors
+    ///
+    /// The same; the batch is then unchanged.
+    pub fn feed_into(
         &mut self,
         batch: &mut Batch,
         bytes: &[u8],
-        (received_ns, category): (i64, Category),
+        received_ns: i64,
+        category: Category,
     ) -> Result<(), FrameError> {
         self.counters.frames_total += 1;
         let applied = self.apply(bytes, received_ns, category);
         self.counters.bad_frames_total += u64::from(applied.is_err());
         applied?;
         self.primary.get_or_insert(category);
+        if let (Clock::Wall, Some(made_ms)) = (self.settings.clock, self.frame.ts_ms) {
+            self.on_the_way
+                .record(received_ns.saturating_sub(made_ms.saturating_mul(1_000_000)), 1);
+        }
         self.publish_trades(batch);
         self.publish_news(batch);
         if let (Clock::Event, Some(now_ms)) = (self.settings.clock, self.aggregator.max_event_ms())
@@ -191,11 +209,16 @@ impl Engine {
         let Some(trade) = trades.iter().find(|trade| trade.event_ms > limit_ms) else {
             return Ok(());
         };
+        Err(self.too_early(trade, limit_ms))
+    }
+
+    #[cold]
+    fn too_early(&self, trade: &Trade, limit_ms: i64) -> FrameError {
         let found = trade.event_ms.to_string();
         let expected =
             format!("at most {limit_ms} ms, {} ms ahead of the clock", self.settings.max_future_ms);
         let at = (trade.byte, found.as_bytes());
-        Err(FrameError::new(ErrorKind::FutureTime, "trade time", at, expected))
+        FrameError::new(ErrorKind::FutureTime, "trade time", at, expected)
     }
 
     /// The greatest time that a trade may have at `now_ms`; any, where there is no clock yet.
@@ -219,20 +242,26 @@ impl Engine {
                     let series = &self.aggregator.series()[trade.symbol as usize];
                     let of = Some((series.category, &series.symbol));
                     let about = About { kind: MessageKind::Trade, of, seq: self.seq };
-                    let trades_total = self.counters.trades_total;
-                    let published = PublishedTrade { trade, seq: self.seq, trades_total };
+                    let numbers = (self.seq, self.counters.trades_total);
                     batch.add(about, |out| {
-                        self.encoder.trade(out, series, &published);
+                        self.encoder.trade(out, series, &trade, numbers);
                         None
                     });
-                    self.ring.push(published);
+                    self.ring.push(trade, numbers.0, numbers.1);
                 }
             }
         }
     }
 
-    /// Numbers and encodes the closed candles that have something new to say.
     fn publish_news(&mut self, batch: &mut Batch) {
+        if !self.news.is_empty() {
+            self.publish_candles(batch);
+        }
+    }
+
+    /// Numbers and encodes the closed candles that have something new to say.
+    #[cold]
+    fn publish_candles(&mut self, batch: &mut Batch) {
         for news in std::mem::take(&mut self.news) {
             let Some(candle) = self.aggregator.published_mut(news) else { continue };
             self.seq += 1;
@@ -245,9 +274,11 @@ impl Engine {
     }
 
     fn close(&mut self, now_ms: i64, batch: &mut Batch) {
-        self.aggregator.close(now_ms, &mut self.news);
-        self.publish_news(batch);
-        self.aggregator.evict(now_ms);
+        if self.aggregator.is_due(now_ms) {
+            self.aggregator.close(now_ms, &mut self.news);
+            self.publish_news(batch);
+            self.aggregator.evict(now_ms);
+        }
     }
 
     /// Closes every window whose end and grace have passed, oldest first.
@@ -287,6 +318,8 @@ impl Engine {
         let totals: Vec<(&str, u64)> = own.chain(given).collect();
         let rates = self.rates.update(&totals, input.interval_ns);
         let counts = totals.iter().zip(rates).map(|((name, total), rate)| (*name, *total, rate));
+        let own = (EXCHANGE_TO_RECEIVED.to_owned(), self.on_the_way.take());
+        let latencies: Vec<_> = std::iter::once(&own).chain(input.latencies).collect();
         let figures = StatsFigures {
             seq: self.seq,
             now_ms: input.now_ms.clamp(0, MAX_EVENT_MS),
@@ -294,6 +327,7 @@ impl Engine {
             last_prices: self.last_prices(),
             thread_statuses: input.thread_statuses,
             rejected_symbols: input.rejected_symbols,
+            latencies: &latencies,
         };
         let mut batch = Batch::default();
         let about = About { kind: MessageKind::Stats, of: None, seq: self.seq };

@@ -1,10 +1,11 @@
 //! The fields of one trade object, read one by one into a draft.
 
-use jiter::{Jiter, JiterError, Peek};
+use jiter::{JiterError, Peek};
 use rustc_hash::FxHashMap;
 
 use crate::decimal::{Decimal, DecimalError, MAX_DIGITS, MAX_SCALE};
 use crate::error::{ErrorKind, FrameError};
+use crate::tokens::Tokens;
 use crate::trade::{Side, Trade, TradeId};
 
 /// Times from here on (2100-01-01) cannot be an exchange's.
@@ -13,11 +14,17 @@ pub(crate) const MAX_EVENT_MS: i64 = 4_102_444_800_000;
 /// The longest symbol, in characters.
 pub(crate) const MAX_SYMBOL_CHARS: usize = 32;
 
+/// From so many symbols in one frame on they are found by their hash.
+const MANY_SYMBOLS: usize = 8;
+
 /// The longest trade id, in bytes.
 const MAX_ID_BYTES: usize = 64;
 
 /// What was found: its byte position and its text as it stands in the frame.
 type Found<'a> = (usize, &'a [u8]);
+
+/// Why a value does not fit its field: the kind of the fault, and what was expected.
+type Unfit = (ErrorKind, String);
 
 /// A field of a trade object that tapecast reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,17 +42,17 @@ pub(crate) enum Field {
 
 impl Field {
     /// The field of a key; `None` for those that are skipped.
-    pub(crate) fn of(key: &str) -> Option<Self> {
+    pub(crate) fn of(key: &[u8]) -> Option<Self> {
         Some(match key {
-            "T" => Self::Time,
-            "s" => Self::Symbol,
-            "S" => Self::Side,
-            "v" => Self::Size,
-            "p" => Self::Price,
-            "i" => Self::Id,
-            "BT" => Self::Block,
-            "RPI" => Self::Rpi,
-            "seq" => Self::Seq,
+            b"T" => Self::Time,
+            b"s" => Self::Symbol,
+            b"S" => Self::Side,
+            b"v" => Self::Size,
+            b"p" => Self::Price,
+            b"i" => Self::Id,
+            b"BT" => Self::Block,
+            b"RPI" => Self::Rpi,
+            b"seq" => Self::Seq,
             _ => return None,
         })
     }
@@ -99,46 +106,77 @@ impl Draft {
         }
     }
 
-    /// Reads the value of `field`, which the parser stands before.
+    /// Reads the value of `field`, which comes next.
+    #[inline]
     pub(crate) fn read(
         &mut self,
         field: Field,
-        json: &mut Jiter<'_>,
+        tokens: &mut Tokens<'_>,
         symbols: &mut Symbols<'_>,
     ) -> Result<(), JiterError> {
-        let peek = json.peek()?;
-        let start = json.current_index();
-        let outcome = match (field, peek) {
-            (Field::Time | Field::Seq, _) => {
-                json.known_skip(peek)?;
-                self.set_number(field, (start, json.slice_to_current(start)))
-            }
-            (Field::Block | Field::Rpi, Peek::True | Peek::False) => {
-                let flag = json.known_bool(peek)?;
-                self.set_flag(field, flag);
-                Ok(())
-            }
-            (Field::Block | Field::Rpi, _) => {
-                json.known_skip(peek)?;
-                Err((ErrorKind::BadType, "true or false".to_owned()))
-            }
-            (_, Peek::String) => self.set_text(field, json.known_str()?, symbols),
-            _ => {
-                json.known_skip(peek)?;
-                Err((ErrorKind::BadType, "a string".to_owned()))
-            }
+        let peek = tokens.peek()?;
+        let start = tokens.at();
+        let outcome = match self.read_plain(field, tokens) {
+            Some(()) => Ok(()),
+            None => self.read_any((field, peek), tokens, symbols)?,
         };
         if !self.faults.is_empty() {
             self.faults.retain(|(known, _)| *known != field);
         }
         if let Err((kind, expected)) = outcome {
-            let found = (start, json.slice_to_current(start));
+            let found = (start, tokens.since(start));
             self.faults.push((field, FrameError::new(kind, field.subject(), found, expected)));
         }
         Ok(())
     }
 
-    fn set_number(&mut self, field: Field, found: Found<'_>) -> Result<(), (ErrorKind, String)> {
+    /// Reads the value if it has the usual form.
+    #[inline]
+    fn read_plain(&mut self, field: Field, tokens: &mut Tokens<'_>) -> Option<()> {
+        match field {
+            Field::Time => self.event_ms = Some(tokens.plain_time()?),
+            Field::Size => self.size = Some(tokens.plain_decimal()?),
+            Field::Price => self.price = Some(tokens.plain_decimal()?),
+            Field::Id => {
+                let (high, low) = tokens.plain_uuid()?;
+                self.id = Some(TradeId::Uuid(high, low));
+            }
+            Field::Block => self.is_block = tokens.plain_flag()?,
+            Field::Rpi => self.is_rpi = tokens.plain_flag()?,
+            Field::Seq => self.exchange_seq = tokens.plain_seq()?,
+            Field::Symbol | Field::Side => return None,
+        }
+        Some(())
+    }
+
+    /// Reads the value, of whatever form.
+    fn read_any(
+        &mut self,
+        (field, peek): (Field, Peek),
+        tokens: &mut Tokens<'_>,
+        symbols: &mut Symbols<'_>,
+    ) -> Result<Result<(), Unfit>, JiterError> {
+        let start = tokens.at();
+        let bad_type = |expected: &str| Err((ErrorKind::BadType, expected.to_owned()));
+        Ok(match (field, peek) {
+            (Field::Time | Field::Seq, _) => {
+                tokens.skip()?;
+                self.set_number(field, (start, tokens.since(start)))
+            }
+            // A flag is of its usual form, or none.
+            (Field::Block | Field::Rpi, _) => {
+                tokens.skip()?;
+                bad_type("true or false")
+            }
+            (_, Peek::String) => tokens.string(|text| self.set_text(field, text, symbols))?,
+            _ => {
+                tokens.skip()?;
+                bad_type("a string")
+            }
+        })
+    }
+
+    fn set_number(&mut self, field: Field, found: Found<'_>) -> Result<(), Unfit> {
         if field == Field::Time {
             let time = parse_ms(field.subject(), found);
             self.event_ms = Some(time.map_err(|error| (error.kind, error.expected.into_owned()))?);
@@ -150,20 +188,12 @@ impl Draft {
         Ok(())
     }
 
-    fn set_flag(&mut self, field: Field, flag: bool) {
-        if field == Field::Block {
-            self.is_block = flag;
-        } else {
-            self.is_rpi = flag;
-        }
-    }
-
     fn set_text(
         &mut self,
         field: Field,
         text: &str,
         symbols: &mut Symbols<'_>,
-    ) -> Result<(), (ErrorKind, String)> {
+    ) -> Result<(), Unfit> {
         match field {
             Field::Price => self.price = Some(parse_decimal(ErrorKind::BadPrice, text.as_bytes())?),
             Field::Size => self.size = Some(parse_decimal(ErrorKind::BadSize, text.as_bytes())?),
@@ -212,7 +242,7 @@ pub(crate) fn parse_ms(subject: &'static str, found: Found<'_>) -> Result<i64, F
     }
 }
 
-pub(crate) fn parse_decimal(kind: ErrorKind, text: &[u8]) -> Result<Decimal, (ErrorKind, String)> {
+pub(crate) fn parse_decimal(kind: ErrorKind, text: &[u8]) -> Result<Decimal, Unfit> {
     Decimal::parse(text).map_err(|error| match error {
         DecimalError::NotPositive => (kind, "a positive decimal".to_owned()),
         DecimalError::TooLong => (
@@ -222,7 +252,7 @@ pub(crate) fn parse_decimal(kind: ErrorKind, text: &[u8]) -> Result<Decimal, (Er
     })
 }
 
-fn parse_side(text: &str) -> Result<Side, (ErrorKind, String)> {
+fn parse_side(text: &str) -> Result<Side, Unfit> {
     match text {
         "Buy" => Ok(Side::Buy),
         "Sell" => Ok(Side::Sell),
@@ -230,7 +260,7 @@ fn parse_side(text: &str) -> Result<Side, (ErrorKind, String)> {
     }
 }
 
-pub(crate) fn parse_id(text: &str) -> Result<TradeId, (ErrorKind, String)> {
+pub(crate) fn parse_id(text: &str) -> Result<TradeId, Unfit> {
     if text.is_empty() || text.len() > MAX_ID_BYTES || text.chars().any(char::is_control) {
         let expected = format!("1 to {MAX_ID_BYTES} bytes without control characters");
         return Err((ErrorKind::BadTradeId, expected));
@@ -246,24 +276,33 @@ pub(crate) struct Symbols<'a> {
 
 impl Symbols<'_> {
     /// The index of `symbol` among the symbols of the frame.
-    fn intern(&mut self, symbol: &str) -> Result<u32, (ErrorKind, String)> {
-        // Nearly every frame has one symbol.
-        if let Some(last) = self.names.last().filter(|last| *last == symbol) {
-            debug_assert!(self.index.contains_key(last), "every name is in the index");
-            return Ok(u32::try_from(self.names.len() - 1).unwrap_or(u32::MAX));
-        }
-        if let Some(&known) = self.index.get(symbol) {
-            return Ok(known);
+    fn intern(&mut self, symbol: &str) -> Result<u32, Unfit> {
+        let known = if self.index.is_empty() {
+            // Nearly every frame has one symbol.
+            self.names.iter().position(|name| name == symbol)
+        } else {
+            self.index.get(symbol).map(|at| *at as usize)
+        };
+        if let Some(known) = known {
+            return Ok(index_of(known));
         }
         check_symbol(symbol)?;
-        let at = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        let at = self.names.len();
         self.names.push(symbol.to_owned());
-        self.index.insert(symbol.to_owned(), at);
-        Ok(at)
+        if at >= MANY_SYMBOLS {
+            let from = if self.index.is_empty() { 0 } else { at };
+            let names = self.names.iter().enumerate().skip(from);
+            self.index.extend(names.map(|(at, name)| (name.clone(), index_of(at))));
+        }
+        Ok(index_of(at))
     }
 }
 
-pub(crate) fn check_symbol(symbol: &str) -> Result<(), (ErrorKind, String)> {
+fn index_of(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+pub(crate) fn check_symbol(symbol: &str) -> Result<(), Unfit> {
     let is_odd = |character: char| character.is_control() || character.is_whitespace();
     let length = symbol.chars().count();
     if length == 0 || length > MAX_SYMBOL_CHARS || symbol.chars().any(is_odd) {

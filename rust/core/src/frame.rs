@@ -1,18 +1,20 @@
 //! One exchange frame → trades.
 //!
-//! The usual spellings are read by `shapes`, with the same result. The general path
-//! is right for all JSON: any key order, white space, escapes, unknown, missing
-//! and repeated fields (the last one counts, as in every common parser). Keys are told apart to
-//! the letter: `s` and `S`, `T` and `ts`, `i` and `id` are different fields.
+//! The usual spellings are read by `shapes`, with the same result. The general path is right for all
+//! JSON: any key order, white space, escapes, unknown, missing and repeated fields (the last one
+//! counts, as in every common parser). It goes by `tokens`: plain ones are read sixteen bytes at a time,
+//! all others by jiter. Keys are told apart to the letter: `s` and `S`, `T` and `ts`, `i` and `id` are
+//! different fields.
 //!
 //! Source of the fields: <https://bybit-exchange.github.io/docs/v5/websocket/public/trade>.
 
-use jiter::{Jiter, JiterError, JiterErrorType, Peek};
+use jiter::{JiterError, JiterErrorType, Peek};
 use rustc_hash::FxHashMap;
 
 use crate::error::{ErrorKind, FrameError};
-use crate::fields::{Draft, Field, Symbols};
+use crate::fields::{Draft, Field, Symbols, parse_ms};
 use crate::shapes;
+use crate::tokens::Tokens;
 use crate::trade::{Category, Trade};
 
 /// The longest frame that is read. The exchange's largest (1,024 trades) has about 180 KiB.
@@ -88,8 +90,8 @@ impl Frame {
         category: Option<Category>,
     ) -> Result<(), FrameError> {
         self.clear();
-        check_bytes(bytes)?;
-        let mut reader = Reader { json: Jiter::new(bytes), frame: self, faults: Vec::new() };
+        let text = checked_text(bytes)?;
+        let mut reader = Reader { tokens: Tokens::new(text), frame: self, faults: Vec::new() };
         reader.read().map_err(|error| json_error(&error, bytes))?;
         let Reader { faults, .. } = reader;
         if let Some((_, fault)) = faults.into_iter().next() {
@@ -140,24 +142,18 @@ fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-fn check_bytes(bytes: &[u8]) -> Result<(), FrameError> {
+fn checked_text(bytes: &[u8]) -> Result<&str, FrameError> {
     if bytes.len() > MAX_FRAME_BYTES {
         let found = format!("{} bytes long", bytes.len());
         let expected = format!("at most {MAX_FRAME_BYTES} bytes");
         let at = (MAX_FRAME_BYTES, found.as_bytes());
         return Err(FrameError::new(ErrorKind::TooLarge, "frame", at, expected));
     }
-    if let Err(error) = std::str::from_utf8(bytes) {
+    std::str::from_utf8(bytes).map_err(|error| {
         let at = error.valid_up_to();
         let found = format!("0x{:02x}", bytes[at]);
-        return Err(FrameError::new(
-            ErrorKind::BadUtf8,
-            "frame byte",
-            (at, found.as_bytes()),
-            "UTF-8",
-        ));
-    }
-    Ok(())
+        FrameError::new(ErrorKind::BadUtf8, "frame byte", (at, found.as_bytes()), "UTF-8")
+    })
 }
 
 fn json_error(error: &JiterError, bytes: &[u8]) -> FrameError {
@@ -180,7 +176,7 @@ enum Place {
 /// Reads one frame. Faults of meaning are kept while reading goes on, because a repeated field may
 /// mend them; only faults of JSON itself end the reading.
 struct Reader<'a> {
-    json: Jiter<'a>,
+    tokens: Tokens<'a>,
     frame: &'a mut Frame,
     faults: Vec<(Place, FrameError)>,
 }
@@ -188,7 +184,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&mut self) -> Result<(), JiterError> {
         let (mut has_topic, mut has_data) = (false, false);
-        let mut place = self.json.next_object()?.map(place_of);
+        let mut place = self.tokens.first_key(place_of)?;
         while let Some(known) = place {
             match known {
                 Some(Place::Topic) => {
@@ -200,11 +196,11 @@ impl Reader<'_> {
                     has_data = true;
                     self.read_data()?;
                 }
-                None => self.json.next_skip()?,
+                None => self.tokens.skip()?,
             }
-            place = self.json.next_key()?.map(place_of);
+            place = self.tokens.next_key(place_of)?;
         }
-        self.json.finish()?;
+        self.tokens.finish()?;
         if !has_topic {
             self.missing(Place::Topic, "without \"topic\"");
         }
@@ -227,19 +223,19 @@ impl Reader<'_> {
     }
 
     fn read_topic(&mut self) -> Result<(), JiterError> {
-        let peek = self.json.peek()?;
-        let start = self.json.current_index();
+        let peek = self.tokens.peek()?;
+        let start = self.tokens.at();
         self.frame.topic.clear();
         if peek == Peek::String {
-            let text = self.json.known_str()?;
-            if let Some(symbol) = text.strip_prefix(TOPIC_PREFIX) {
-                self.frame.topic.push_str(symbol);
-            }
+            let topic = &mut self.frame.topic;
+            self.tokens.string(|text| {
+                topic.push_str(text.strip_prefix(TOPIC_PREFIX).unwrap_or_default());
+            })?;
         } else {
-            self.json.known_skip(peek)?;
+            self.tokens.skip()?;
         }
         let fault = self.frame.topic.is_empty().then(|| {
-            let found = (start, self.json.slice_to_current(start));
+            let found = (start, self.tokens.since(start));
             FrameError::new(ErrorKind::BadTopic, "topic", found, "\"publicTrade.<symbol>\"")
         });
         self.settle(Place::Topic, fault);
@@ -247,23 +243,26 @@ impl Reader<'_> {
     }
 
     fn read_time(&mut self) -> Result<(), JiterError> {
-        let peek = self.json.peek()?;
-        let start = self.json.current_index();
-        self.json.known_skip(peek)?;
-        let found = (start, self.json.slice_to_current(start));
-        let time = crate::fields::parse_ms("frame time", found);
+        self.tokens.peek()?;
+        let start = self.tokens.at();
+        let time = if let Some(time) = self.tokens.plain_time() {
+            Ok(time)
+        } else {
+            self.tokens.skip()?;
+            parse_ms("frame time", (start, self.tokens.since(start)))
+        };
         self.frame.ts_ms = time.as_ref().ok().copied();
         self.settle(Place::Time, time.err());
         Ok(())
     }
 
     fn read_data(&mut self) -> Result<(), JiterError> {
-        let peek = self.json.peek()?;
-        let start = self.json.current_index();
+        let peek = self.tokens.peek()?;
+        let start = self.tokens.at();
         self.frame.trades.clear();
         let mut fault = None;
         if peek == Peek::Array {
-            let mut item = self.json.known_array()?;
+            let mut item = self.tokens.first_item()?;
             while let Some(peek) = item {
                 let read = self.read_trade(peek)?;
                 match read {
@@ -271,11 +270,11 @@ impl Reader<'_> {
                     Err(error) if fault.is_none() => fault = Some(error),
                     Err(_) => {}
                 }
-                item = self.json.array_step()?;
+                item = self.tokens.next_item()?;
             }
         } else {
-            self.json.known_skip(peek)?;
-            let found = (start, self.json.slice_to_current(start));
+            self.tokens.skip()?;
+            let found = (start, self.tokens.since(start));
             fault = Some(FrameError::new(ErrorKind::BadType, "data", found, "an array of trades"));
         }
         self.settle(Place::Data, fault);
@@ -283,33 +282,33 @@ impl Reader<'_> {
     }
 
     fn read_trade(&mut self, peek: Peek) -> Result<Result<Trade, FrameError>, JiterError> {
-        let start = self.json.current_index();
+        let start = self.tokens.at();
         if peek != Peek::Object {
-            self.json.known_skip(peek)?;
-            let found = (start, self.json.slice_to_current(start));
+            self.tokens.skip()?;
+            let found = (start, self.tokens.since(start));
             let fault = FrameError::new(ErrorKind::BadType, "trade", found, "an object");
             return Ok(Err(fault));
         }
         let mut draft = Draft::new(start);
         let Frame { symbols: names, symbol_index: index, .. } = &mut *self.frame;
         let mut symbols = Symbols { names, index };
-        let mut field = self.json.known_object()?.map(Field::of);
+        let mut field = self.tokens.first_key(Field::of)?;
         while let Some(known) = field {
             match known {
-                Some(known) => draft.read(known, &mut self.json, &mut symbols)?,
-                None => self.json.next_skip()?,
+                Some(known) => draft.read(known, &mut self.tokens, &mut symbols)?,
+                None => self.tokens.skip()?,
             }
-            field = self.json.next_key()?.map(Field::of);
+            field = self.tokens.next_key(Field::of)?;
         }
         Ok(draft.finish(self.frame.trades.len()))
     }
 }
 
-fn place_of(key: &str) -> Option<Place> {
+fn place_of(key: &[u8]) -> Option<Place> {
     match key {
-        "topic" => Some(Place::Topic),
-        "ts" => Some(Place::Time),
-        "data" => Some(Place::Data),
+        b"topic" => Some(Place::Topic),
+        b"ts" => Some(Place::Time),
+        b"data" => Some(Place::Data),
         _ => None,
     }
 }

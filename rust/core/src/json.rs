@@ -77,6 +77,7 @@ impl Tally {
         out.truncate(end);
     }
 
+    #[cold]
     fn rewrite(&mut self, value: u64) {
         let mut buffer = itoa::Buffer::new();
         let digits = buffer.format(value).as_bytes();

@@ -10,7 +10,7 @@
 //! | [`frame`], [`trade`], [`error`] | one exchange frame → trades, or why not |
 //! | [`decimal`] | exact prices, sizes and sums |
 //! | [`candle`], [`series`] | windows and their candles, symbol by symbol |
-//! | [`rate`] | counters and rates |
+//! | [`rate`], [`latency`] | counters, rates, and how long things take |
 //! | [`lines`], [`archive`], [`bulk`] | whole files: lines decoded apart, applied with nothing encoded |
 //! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
 //! | [`selection`] | who wants which of it |
@@ -32,6 +32,7 @@ pub mod error;
 mod fields;
 pub mod frame;
 mod json;
+pub mod latency;
 pub mod lines;
 pub mod rate;
 pub mod ring;
@@ -40,7 +41,8 @@ pub mod series;
 pub mod settings;
 mod shapes;
 pub mod snapshot;
-mod staging;
 mod swar;
+mod tokens;
 pub mod trade;
+mod undo;
 mod wire;

@@ -1,7 +1,5 @@
 //! The last published trades, for snapshots.
 
-use std::collections::VecDeque;
-
 use crate::trade::Trade;
 
 /// A trade as it was published.
@@ -15,29 +13,35 @@ pub struct PublishedTrade {
     pub trades_total: u64,
 }
 
-/// The newest trades, oldest first, at most as many as its capacity.
+/// The newest trades, at most as many as its capacity.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    trades: VecDeque<PublishedTrade>,
+    trades: Vec<PublishedTrade>,
+    /// Where the oldest one stands, once it is full.
+    oldest: usize,
     capacity: usize,
 }
 
 impl Ring {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { trades: VecDeque::with_capacity(capacity.min(1024)), capacity }
+        Self { trades: Vec::new(), oldest: 0, capacity }
     }
 
-    pub(crate) fn push(&mut self, trade: PublishedTrade) {
-        if self.capacity == 0 {
-            return;
+    pub(crate) fn push(&mut self, trade: Trade, seq: u64, trades_total: u64) {
+        if self.trades.len() < self.capacity {
+            self.trades.push(PublishedTrade { trade, seq, trades_total });
+        } else if let Some(place) = self.trades.get_mut(self.oldest) {
+            // Field by field: what is put together first must be waited for before it is moved.
+            place.trade = trade;
+            place.seq = seq;
+            place.trades_total = trades_total;
+            self.oldest = (self.oldest + 1) % self.capacity;
         }
-        if self.trades.len() == self.capacity {
-            self.trades.pop_front();
-        }
-        self.trades.push_back(trade);
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &PublishedTrade> {
-        self.trades.iter()
+    /// Oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PublishedTrade> {
+        let (newer, older) = self.trades.split_at(self.oldest);
+        older.iter().chain(newer)
     }
 }

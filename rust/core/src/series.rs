@@ -75,32 +75,36 @@ impl Series {
         self.last.map(Edge::price)
     }
 
-    /// A copy of what was traded in the window that starts at `start_ms`.
-    pub(crate) fn fold(&self, start_ms: i64) -> Option<Fold> {
-        let at = self.find(start_ms).ok()?;
-        self.windows[at].fold.clone()
+    /// The window that starts at `start_ms`, made if there is none, and whether there was one.
+    pub(crate) fn window(&mut self, start_ms: i64) -> (&mut Window, bool) {
+        let found = self.find(start_ms);
+        let at = found.unwrap_or_else(|at| {
+            self.windows.insert(at, Window::new(start_ms));
+            at
+        });
+        (&mut self.windows[at], found.is_ok())
     }
 
-    /// Replaces what was traded in the window that starts at `start_ms`.
-    pub(crate) fn set_fold(&mut self, start_ms: i64, fold: Fold) {
-        self.window(start_ms).fold = Some(fold);
-    }
-
-    /// The window that starts at `start_ms`, made if there is none.
-    fn window(&mut self, start_ms: i64) -> &mut Window {
-        let at = match self.find(start_ms) {
-            Ok(at) => at,
-            Err(at) => {
-                self.windows.insert(at, Window::new(start_ms));
-                at
-            }
-        };
-        &mut self.windows[at]
+    /// Gives a window back what it held, or takes it away where there was none.
+    pub(crate) fn restore(&mut self, start_ms: i64, existed: bool, fold: Option<Fold>) {
+        match self.find(start_ms) {
+            Ok(at) if existed => self.windows[at].fold = fold,
+            Ok(at) => drop(self.windows.remove(at)),
+            Err(_) => {}
+        }
     }
 
     /// Keeps the last trade.
     pub(crate) fn note_last(&mut self, edge: Edge) {
         self.last = Some(self.last.map_or(edge, |known| known.later(edge)));
+    }
+
+    /// Keeps the last trade of the window that starts at `start_ms`.
+    pub(crate) fn note_last_of(&mut self, start_ms: i64) {
+        let window = self.find(start_ms).ok().map(|at| &self.windows[at]);
+        if let Some(fold) = window.and_then(|window| window.fold.as_ref()) {
+            self.note_last(fold.last());
+        }
     }
 
     fn find(&self, start_ms: i64) -> Result<usize, usize> {
@@ -164,7 +168,7 @@ impl Series {
             next_ms = start_ms + WINDOW_MS;
         }
         for start_ms in missing {
-            self.window(start_ms);
+            let _ = self.window(start_ms);
         }
     }
 

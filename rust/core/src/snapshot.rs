@@ -64,7 +64,8 @@ impl<'a, T: Iterator<Item = &'a PublishedTrade>> Snapshot<'a, T> {
                 options.wants_symbol(series).then_some((series, published))
             });
             section(&mut out, "trades", wanted, |out, (series, published)| {
-                encoder.trade(out, series, published);
+                let numbers = (published.seq, published.trades_total);
+                encoder.trade(out, series, &published.trade, numbers);
             });
         }
         if options.wants(MessageKind::Ohlcv) {

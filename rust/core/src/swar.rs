@@ -165,16 +165,15 @@ pub(crate) fn digits_text(number: u64, places: usize) -> (u64, usize) {
     ((digits | each(b'0')) >> (8 * zeros), 8 - zeros)
 }
 
-/// The eight lower-case hexadecimal digits of a number.
+/// The eight lower-case hexadecimal digits of a number, the first one lowest.
 #[inline(always)]
-pub(crate) fn hex_text(value: u32) -> [u8; 8] {
+pub(crate) fn hex_text(value: u32) -> u64 {
     let bytes = u64::from(value.swap_bytes());
     let pairs = (bytes | bytes << 16) & 0x0000_ffff_0000_ffff;
     let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
     let values = (bytes >> 4 | bytes << 8) & each(0x0f);
     let letters = (values + each(6)) >> 4 & each(1);
-    let spelt = values + each(b'0') + letters * u64::from(b'a' - b'0' - 10);
-    spelt.to_le_bytes()
+    values + each(b'0') + letters * u64::from(b'a' - b'0' - 10)
 }
 
 #[cfg(test)]
@@ -266,7 +265,8 @@ mod tests {
     #[test]
     fn hexadecimal_digits_are_written_as_the_standard_library_does() {
         for value in [0, 1, 0x0123_4567, 0x89ab_cdef, 0xffff_ffff, 0xa000_000a] {
-            assert_eq!(hex_text(value), format!("{value:08x}").as_bytes(), "{value}");
+            let text = hex_text(value).to_le_bytes();
+            assert_eq!(text, format!("{value:08x}").as_bytes(), "{value}");
         }
     }
 

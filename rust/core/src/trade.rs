@@ -110,7 +110,7 @@ impl TradeId {
     /// Appends the exchange's text; see [`Self`].
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Uuid(high, low) => out.extend_from_slice(&uuid_text(*high, *low)),
+            Self::Uuid(high, low) => write_uuid(out, *high, *low),
             Self::Number(number) => {
                 out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
             }
@@ -127,19 +127,23 @@ impl fmt::Display for TradeId {
     }
 }
 
-/// The lower-case hyphenated text of a UUID.
+/// Appends the lower-case hyphenated text of a UUID.
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
-fn uuid_text(high: u64, low: u64) -> [u8; 36] {
-    let (first, second) = (hex_text((high >> 32) as u32), hex_text(high as u32));
-    let (third, fourth) = (hex_text((low >> 32) as u32), hex_text(low as u32));
-    let mut text = [b'-'; 36];
-    text[..8].copy_from_slice(&first);
-    text[9..13].copy_from_slice(&second[..4]);
-    text[14..18].copy_from_slice(&second[4..]);
-    text[19..23].copy_from_slice(&third[..4]);
-    text[24..28].copy_from_slice(&third[4..]);
-    text[28..].copy_from_slice(&fourth);
-    text
+fn write_uuid(out: &mut Vec<u8>, high: u64, low: u64) {
+    const HYPHEN: u64 = b'-' as u64;
+    let [first, second] = [(high >> 32) as u32, high as u32].map(hex_text);
+    let [third, fourth] = [(low >> 32) as u32, low as u32].map(hex_text);
+    // Put together in words, since a processor waits for what it has just written in pieces.
+    let words = [
+        first,
+        HYPHEN | (second & 0xffff_ffff) << 8 | HYPHEN << 40 | (second >> 32) << 48,
+        second >> 48 | HYPHEN << 16 | (third & 0xffff_ffff) << 24 | HYPHEN << 56,
+        third >> 32 | fourth << 32,
+    ];
+    for word in words {
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+    out.extend_from_slice(&((fourth >> 32) as u32).to_le_bytes());
 }
 
 fn parse_uuid(text: &[u8]) -> Option<(u64, u64)> {

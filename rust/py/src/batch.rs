@@ -21,6 +21,12 @@ impl From<batch::Batch> for Batch {
     }
 }
 
+impl From<Arc<batch::Batch>> for Batch {
+    fn from(batch: Arc<batch::Batch>) -> Self {
+        Self(batch)
+    }
+}
+
 #[pymethods]
 impl Batch {
     /// Return the messages of several batches, one after the other, as one.

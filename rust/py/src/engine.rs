@@ -1,12 +1,15 @@
 //! `Engine`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
+use tapecast_core::batch;
 use tapecast_core::encode::LineChange;
 use tapecast_core::engine::{self, StatsInput};
+use tapecast_core::latency::Summary;
 use tapecast_core::settings::Settings;
 use tapecast_core::snapshot::SnapshotOptions;
 use tapecast_core::trade::Category;
@@ -15,6 +18,7 @@ use crate::arrays;
 use crate::batch::Batch;
 use crate::block::Block;
 use crate::error::{self, CallError, Numbered};
+use crate::latency::Latency;
 use crate::options;
 
 /// Exact live aggregation of public trades into candles, counters and messages.
@@ -114,7 +118,12 @@ impl Engine {
     ///     ValueError: If the category is unknown.
     #[pyo3(signature = (frame, *, received_ns, category = "linear"))]
     fn feed(&mut self, frame: &[u8], received_ns: i64, category: &str) -> Result<Batch, CallError> {
-        Ok(self.0.feed(frame, received_ns, category.parse()?)?.into())
+        // Made where it stays: moving what has just been written costs as much as writing it.
+        let mut batch = Arc::new(batch::Batch::default());
+        if let Some(batch) = Arc::get_mut(&mut batch) {
+            self.0.feed_into(batch, frame, received_ns, category.parse()?)?;
+        }
+        Ok(batch.into())
     }
 
     /// Apply many exchange frames in their order, as `feed` would one by one, into one batch.
@@ -206,11 +215,13 @@ impl Engine {
     ///         replaces the engine's.
     ///     thread_statuses: A JSON array, spliced in as it is.
     ///     rejected_symbols: A JSON array, spliced in as it is.
+    ///     latencies: How long things took, by name, beside the engine's own; each begins anew.
     ///
     /// Raises:
     ///     ValueError: If one of the arrays is none.
     #[pyo3(signature = (
         now_ms, *, interval_ns, counts, thread_statuses = None, rejected_symbols = None,
+        latencies = None,
     ))]
     fn stats(
         &mut self,
@@ -219,15 +230,22 @@ impl Engine {
         counts: &Bound<'_, PyDict>,
         thread_statuses: Option<&[u8]>,
         rejected_symbols: Option<&[u8]>,
+        latencies: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Batch> {
         let counts: PyResult<Vec<(String, u64)>> =
             counts.iter().map(|(name, total)| Ok((name.extract()?, total.extract()?))).collect();
+        let latencies = latencies.into_iter().flatten().map(|(name, latency)| {
+            let latency = latency.cast::<Latency>()?;
+            Ok((name.extract()?, latency.try_borrow_mut()?.0.take()))
+        });
+        let latencies: PyResult<Vec<(String, Summary)>> = latencies.collect();
         let input = StatsInput {
             now_ms,
             interval_ns,
             counts: &counts?,
             thread_statuses: options::json_array("thread_statuses", thread_statuses)?,
             rejected_symbols: options::json_array("rejected_symbols", rejected_symbols)?,
+            latencies: &latencies?,
         };
         Ok(self.0.stats(&input).into())
     }

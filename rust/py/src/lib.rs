@@ -11,6 +11,7 @@ mod block;
 mod decode;
 mod engine;
 mod error;
+mod latency;
 mod options;
 
 use pyo3::prelude::*;
@@ -25,6 +26,8 @@ mod _core {
     use crate::decode::decode_trades;
     #[pymodule_export]
     use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::latency::Latency;
     use pyo3::prelude::*;
 
     #[pymodule_init]
