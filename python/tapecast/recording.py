@@ -15,7 +15,7 @@ MAX_LINE_BYTES: Final = 16 << 20
 """The longest line that is read: far beyond any frame, and far below what hurts a machine."""
 
 _CHUNK_BYTES: Final = 256 << 10
-_PIECE_BYTES: Final = 512 << 10
+_PIECE_BYTES: Final = 1 << 20
 """Large enough that no call is felt, and small enough for a cache."""
 
 _SLICE_BYTES: Final = 4 << 10

@@ -156,9 +156,10 @@ impl Aggregator {
         frame: &mut Frame,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<Room, FrameError> {
+        // First of all: what is refused must not undo the frame before.
+        self.undo.clear();
         self.resolve(category, frame)?;
         let room = self.room_for(frame);
-        self.undo.clear();
         let of_one_window = |one: &Trade, next: &Trade| {
             one.symbol == next.symbol && window_start(one.event_ms) == window_start(next.event_ms)
         };
