@@ -62,9 +62,10 @@ def samples_of(keys: tuple[str, ...], field: FieldInfo) -> list[Any]:
         samples = [False, True, False]
     elif field.annotation is int:
         least = next(rule.ge for rule in field.metadata if hasattr(rule, "ge"))
+        # Two that are compared with each other stay apart, here and below.
+        least = field.get_default() if keys[-1] == "max_pending_bytes" else least
         samples = [least + 1, least + 2, least + 3]
     elif field.annotation is float:
-        # The two that are compared with each other stay apart.
         samples = [40.0, 41.5, 42.0] if keys[-1] == "backoff_cap_s" else [0.25, 1.5, 2.0]
     elif get_origin(field.annotation) is Literal:
         first, second, *_ = get_args(field.annotation)

@@ -329,7 +329,8 @@ def test_any_value_is_taken_or_told_in_one_line_that_names_it(
         return
     assert len(lines) == 1
     assert lines[0].startswith(f"{dotted(keys)}: ")
-    is_compared = keys[-1] in {"backoff_base_s", "backoff_cap_s"} and " as bybit." in lines[0]
+    compared = {"backoff_base_s", "backoff_cap_s", "soft_pending_bytes", "max_pending_bytes"}
+    is_compared = keys[-1] in compared and f" as {keys[0]}." in lines[0]
     assert is_compared or lines[0].endswith(f", expected {expected_of(field)} ({path})")
 
 

@@ -33,8 +33,13 @@ class Bench:
     def __post_init__(self) -> None:
         self.engine = Engine(assume_covered=False)
         self.registry = ThreadRegistry(monotonic_ns=lambda: self.clock_ns)
+        self.measured_ns: list[int] = []
         self.feed = Feed(
-            self.engine, self.publish, registry=self.registry, wall_ms=lambda: self.now_ms
+            self.engine,
+            self.publish,
+            registry=self.registry,
+            wall_ms=lambda: self.now_ms,
+            on_published=self.measured_ns.append,
         )
 
     def publish(self, batch: Iterable[Message]) -> None:
@@ -68,6 +73,14 @@ def test_a_good_frame_is_published_and_counted_for_its_line() -> None:
     bench.receive(bench.line("BTCUSDT"), frame())
     assert [message["type"] for message in bench.published] == ["trade"]
     assert bench.worker() == ("running", 1, 0, None)
+
+
+def test_frames_that_were_published_are_measured_from_their_receipt() -> None:
+    bench = Bench()
+    line = bench.line("BTCUSDT")
+    bench.receive(line, frame())
+    bench.receive(line, frame(price="-1"))
+    assert bench.measured_ns == [NOW_MS * 1_000_000]
 
 
 def test_a_refused_frame_opens_a_gap_in_its_topic_alone_and_it_ends_by_itself() -> None:

@@ -122,12 +122,16 @@ async def test_stats_tell_of_counts_prices_workers_and_equal_the_console() -> No
     assert stats.last_prices == {"BTCUSDT": last["linear"], "spot:BTCUSDT": last["spot"]}
     assert stats.message_counts["trade_messages"] == 40
     assert stats.message_counts.keys() == stats.message_rates.keys()
+    tasks = ("stats-publisher", "engine-timer", "broadcaster", "partials", "loop-watch")
     states = {status.name: status.state for status in stats.thread_statuses}
     assert states == {
-        **dict.fromkeys(("linear-1", "spot-1"), "running"),
-        **dict.fromkeys(("stats-publisher", "engine-timer", "broadcaster", "partials"), "running"),
+        **dict.fromkeys(("linear-1", "spot-1", *tasks), "running"),
         "symbols": "stopped",
     }
+    stages = ("exchange_to_received", "received_to_published", "published_to_written")
+    assert list(stats.latency_ms) == [*stages, "loop_lag"]
+    assert stats.latency_ms["received_to_published"].count > 0
+    assert stats.latency_ms["published_to_written"].count >= 40
 
 
 async def test_a_lost_line_says_so_and_is_back_and_subscribed_by_itself() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapecast import Batch, Engine
+from tapecast._core import Latency
 from tapecast.daemon.timers import Stats, close_windows, next_close_ms, publish_stats
 from tapecast.telemetry import ThreadRegistry, Worker
 
@@ -88,6 +89,7 @@ def make_stats(clock: PlayedClock, registry: ThreadRegistry) -> Stats:
         registry=registry,
         clock=clock,
         counts=lambda: {"reconnects": clock.now_ns // 10**8},
+        latencies={"loop_lag": Latency()},
         rejected=rejected,  # type: ignore[arg-type]  # a literal's key is only a text
     )
 
@@ -132,6 +134,7 @@ async def test_stats_hold_the_figures_of_everyone_and_rates_over_the_real_interv
         *(20, 10),
     )
     assert [status["name"] for status in message["thread_statuses"]] == ["linear-1"]
+    assert list(message["latency_ms"]) == ["exchange_to_received", "loop_lag"]
     assert message["rejected_symbols"] == [
         {"category": "spot", "symbol": "NOPEUSDT", "reason": "no such symbol"}
     ]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +11,7 @@ from msgspec import UNSET
 
 from tapecast import Batch, Engine
 from tapecast.messages import ErrorReply, Ohlcv, Snapshot, Stats, Trade, decode_message
-from tapecast.server import Hub, Listener
+from tapecast.server import Hub, Listener, ServerLimits
 
 from . import foreign
 
@@ -69,15 +70,22 @@ class Stream:
         return self.engine.stats(START_MS, interval_ns=10**9, counts=counts)
 
 
-@pytest.fixture
-async def stream() -> AsyncIterator[Stream]:
+@asynccontextmanager
+async def serving(limits: ServerLimits) -> AsyncIterator[Stream]:
     """Serve an engine on a free port."""
     engine = Engine(epoch="e-1")
-    hub = Hub(engine)
-    broadcaster = asyncio.create_task(hub.run())
+    hub = Hub(engine, limits=limits)
+    broadcaster = asyncio.create_task(hub.run(StillClock()))
     async with asyncio.timeout(60), Listener(hub, StillClock(), port=0) as listener:
         yield Stream(engine, hub, listener)
     broadcaster.cancel()
+
+
+@pytest.fixture
+async def stream() -> AsyncIterator[Stream]:
+    """Serve an engine as by default."""
+    async with serving(ServerLimits()) as stream:
+        yield stream
 
 
 @pytest.mark.parametrize("name", foreign.NAMES)
@@ -107,6 +115,23 @@ async def test_the_example_session_prints_the_stream_word_for_word(
         message = json.loads(payload)
         assert message["topic"] == "status"
         assert message.keys() >= set(SPECIFIED[type(decode_message(payload))])
+
+
+@pytest.mark.parametrize("name", foreign.NAMES)
+async def test_a_compressed_stream_prints_the_same(name: str) -> None:
+    async with (
+        serving(ServerLimits(compression=True)) as stream,
+        foreign.run(name, stream.url) as client,
+    ):
+        await client.type(SUBSCRIBE)
+        await client.message()
+        (known,) = stream.listener._clients
+        assert (known.window_bits > 0) == (name == "wscat")
+        batches = [*(stream.trade() for _ in range(20)), stream.candles(minute=0)]
+        for batch in (*batches, stream.stats()):
+            stream.hub.publish(batch)
+            for message in batch:
+                assert await client.message() == message.payload
 
 
 @pytest.mark.parametrize("name", foreign.NAMES)

@@ -11,13 +11,15 @@ from tapecast.server import Hub, Listener, ServerLimits
 
 from .server_fakes import FakeClock, FakeEngine, Serve, Served
 
+_OVER_SOCKETS = {"test_server_listener.py", "test_server_sockets.py"}
+
 
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run what talks over real sockets on each loop that the daemon may run on."""
     loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
-    if item.path.name == "test_server_listener.py" and sys.platform != "win32":
+    if item.path.name in _OVER_SOCKETS and sys.platform != "win32":
         import uvloop  # noqa: PLC0415 -- there is none on Windows
 
         loops["uvloop"] = uvloop.new_event_loop
@@ -29,10 +31,10 @@ def serve() -> Serve:
     """Return what starts a listener with some limits changed."""
 
     @asynccontextmanager
-    async def start(**limits: float) -> AsyncIterator[Served]:
+    async def start(**limits: float | str) -> AsyncIterator[Served]:
         engine, clock = FakeEngine(), FakeClock()
         hub = Hub(engine, limits=ServerLimits(**limits))  # type: ignore[arg-type]  # some are int
-        broadcaster = asyncio.create_task(hub.run())
+        broadcaster = asyncio.create_task(hub.run(clock))
         try:
             async with asyncio.timeout(30), Listener(hub, clock, port=0) as listener:
                 yield Served(engine, clock, hub, listener)

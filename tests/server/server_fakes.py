@@ -1,74 +1,84 @@
-"""Fakes for the server's tests: an engine that numbers what it publishes, a clock, an outbox."""
+"""Fakes for the server's tests: an engine told what to publish, a clock, an outbox, a wire."""
 
 import asyncio
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.server import ServerConnection
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import State
+from websockets.streams import StreamReader
 
-from tapecast.aliases import MessageType
+from tapecast import Engine
+from tapecast._core import Batch
+from tapecast.aliases import Category, MessageType
 from tapecast.errors import SlowConsumerError
+from tapecast.messages.fields import SlowPolicy
 from tapecast.server import Hub, Listener
+from tapecast.server.share import Share
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
-@dataclass(frozen=True)
-class FakeMessage:
-    """A message as the engine publishes it."""
+START_MS: Final = 1_790_000_040_000
+"""Start of a minute."""
 
-    type: str
-    category: str | None
-    symbol: str | None
-    seq: int
-    payload: bytes
+DAEMON_COUNTS: Final = {"sent_messages": 0, "dropped_messages": 0, "reconnects": 0}
 
 
 @dataclass
 class FakeEngine:
-    """Numbers messages, and snapshots the numbers that it has published."""
+    """A real engine that is told what to publish, and snapshots that hold only numbers."""
 
     epoch: str = "e-1"
-    seq: int = 0
-    known: list[tuple[str, str]] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
-    padding: int = 0
-    version: int = 0
-    changed: dict[tuple[str, str], int] = field(default_factory=dict)
+    engine: Engine = field(default_factory=Engine)
+    minute: int = 0
+    fed: int = 0
 
-    def publish(
-        self, kind: str = "trade", symbol: str | None = "BTCUSDT", category: str | None = "linear"
-    ) -> FakeMessage:
-        """Return the next message."""
-        self.seq += 1
-        if symbol is not None and category is not None and (category, symbol) not in self.known:
-            self.known.append((category, symbol))
-        return self._message(kind, symbol, category)
+    @property
+    def seq(self) -> int:
+        return self.engine.seq
 
-    def stats(self) -> FakeMessage:
-        return self.publish("stats", None, None)
+    def trades(
+        self, count: int = 1, symbol: str = "BTCUSDT", category: Category = "linear"
+    ) -> Batch:
+        """Publish trades of one symbol."""
+        return self._feed(count, symbol, category, minute=self.minute)
 
-    def _message(self, kind: str, symbol: str | None, category: str | None) -> FakeMessage:
-        body = {"topic": "status", "type": kind, "seq": self.seq, "symbol": symbol}
-        body["padding"] = "x" * self.padding
-        return FakeMessage(kind, category, symbol, self.seq, json.dumps(body).encode())
+    def candle(self, symbol: str = "BTCUSDT", category: Category = "linear") -> Batch:
+        """Publish a trade, and the candle of its minute as that closes."""
+        trade = self.trades(1, symbol, category)
+        self.minute += 1
+        closed = self.engine.advance(START_MS + self.minute * 60_000 + 1_000)
+        return Batch.joined([trade, closed])
 
-    def touch(self, symbol: str, category: str = "linear") -> None:
-        """Change the candle in progress of a symbol."""
-        self.version += 1
-        self.changed[category, symbol] = self.version
+    def revision(self, symbol: str = "BTCUSDT", category: Category = "linear") -> Batch:
+        """Publish a trade of the last closed minute, and the candle that it revises."""
+        return self._feed(1, symbol, category, minute=max(0, self.minute - 1))
 
-    def partials(self, since: int = 0) -> tuple[int, list[FakeMessage]]:
-        """Return the candles in progress that changed."""
-        changed = [key for key, version in self.changed.items() if version > since]
-        return self.version, [
-            self._message("ohlcv", symbol, category) for category, symbol in changed
-        ]
+    def gap(self, symbol: str = "BTCUSDT", category: Category = "linear") -> Batch:
+        """Publish that trades were missed long ago."""
+        return self.engine.miss(1, 2, category=category, topics=[symbol])
 
-    def symbols(self) -> list[tuple[str, str]]:
-        return self.known
+    def stats(self) -> Batch:
+        return self.engine.stats(START_MS, interval_ns=10**9, counts=DAEMON_COUNTS)
+
+    def line(self, padding: int = 0) -> Batch:
+        """Publish the change of a line, of any size."""
+        return self.engine.upstream(START_MS, line="l", state="closed", reason="x" * padding)
+
+    def partials(self, since: int = 0) -> tuple[int, Batch]:
+        return self.engine.partials(since)
+
+    def symbols(self) -> list[tuple[Category, str]]:
+        return self.engine.symbols()
 
     def snapshot(
         self,
@@ -81,6 +91,74 @@ class FakeEngine:
         self.asked.append({"history": history, "types": types, "symbols": symbols})
         body = {"topic": "status", "type": "snapshot", "epoch": self.epoch, "seq": self.seq}
         return json.dumps(body).encode()
+
+    def _feed(self, count: int, symbol: str, category: Category, *, minute: int) -> Batch:
+        start_ms = START_MS + minute * 60_000
+        self.fed += count
+        trades = [
+            {
+                "T": start_ms,
+                "s": symbol,
+                "S": "Buy",
+                "v": "0.5",
+                "p": "100.5",
+                "i": str(self.fed - number),
+                "BT": False,
+            }
+            for number in range(count)
+        ]
+        frame = {"topic": f"publicTrade.{symbol}", "type": "snapshot", "ts": start_ms}
+        return self.engine.feed(
+            json.dumps({**frame, "data": trades}).encode(),
+            received_ns=(start_ms + 1_000) * 1_000_000,
+            category=category,
+        )
+
+
+class FrameReader:
+    """Reads the messages of frames, plain or deflated, as an independent implementation does."""
+
+    def __init__(self) -> None:
+        self._reader = StreamReader()
+        self._parsing: Generator[None, None, Frame] | None = None
+        self._extensions = [
+            PerMessageDeflate(
+                remote_no_context_takeover=True,
+                local_no_context_takeover=True,
+                remote_max_window_bits=15,
+                local_max_window_bits=15,
+            )
+        ]
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """Yield the messages whose frames are complete."""
+        self._reader.feed_data(data)
+        while True:
+            self._parsing = self._parsing or Frame.parse(
+                self._reader.read_exact, mask=False, extensions=self._extensions
+            )
+            try:
+                next(self._parsing)
+            except StopIteration as done:
+                frame: Frame = done.value
+            else:
+                return
+            self._parsing = None
+            assert frame.opcode is Opcode.TEXT
+            assert frame.fin
+            yield json.loads(bytes(frame.data))
+
+    @property
+    def rest(self) -> bytes:
+        """What has been read of a frame that is not complete."""
+        return bytes(self._reader.buffer)
+
+
+def parsed(frames: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the messages of whole frames."""
+    reader = FrameReader()
+    yield from reader.feed(frames)
+    assert reader.rest == b""
 
 
 @dataclass
@@ -104,12 +182,39 @@ class FakeOutbox:
     received: list[dict[str, Any]] = field(default_factory=list)
     failure: Exception | None = None
     counted: list[bool] = field(default_factory=list)
+    current: list[bool] = field(default_factory=list)
+    policies: list[SlowPolicy | None] = field(default_factory=list)
+    relieved_s: list[float] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
+    ended: int = 0
+    window_bits: int = 0
+    is_slow: bool = False
 
-    def deliver(self, payloads: Sequence[bytes], *, counted: bool = True) -> None:
+    def begin(self, policy: SlowPolicy | None) -> None:
+        self.policies.append(policy)
+
+    def end(self) -> None:
+        self.ended += 1
+        self.is_slow = False
+
+    def send(self, payload: bytes, *, counted: bool = True) -> None:
+        self._fail()
+        self.received.append(json.loads(payload))
+        self.counted.append(counted)
+
+    def deliver(self, share: Share, *, is_current: bool = False) -> None:
+        self._fail()
+        self.received += parsed(share.frames)
+        self.current.append(is_current)
+        self.shares.append(share)
+
+    def relieve(self, now_s: float) -> None:
+        self._fail()
+        self.relieved_s.append(now_s)
+
+    def _fail(self) -> None:
         if self.failure is not None:
             raise self.failure
-        self.received += [json.loads(payload) for payload in payloads]
-        self.counted.append(counted)
 
     @property
     def seqs(self) -> list[int]:
@@ -120,6 +225,61 @@ class FakeOutbox:
     def kinds(self) -> list[str]:
         """Types of everything received."""
         return [message["type"] for message in self.received]
+
+
+@dataclass
+class Wire:
+    """A connection whose bytes wait until the test sends them."""
+
+    state: State = State.OPEN
+    remote_address: str = "there"
+    id: str = "1"
+    extensions: list[object] = field(default_factory=list)
+    written: bytearray = field(default_factory=bytearray)
+    pending_bytes: int = 0
+    aborted: bool = False
+    failed: list[tuple[CloseCode, str]] = field(default_factory=list)
+    broken: Exception | None = None
+
+    def connection(self) -> ServerConnection:
+        """Return it as what a subscriber takes it for."""
+        return cast("ServerConnection", self)
+
+    @property
+    def protocol(self) -> "Wire":
+        return self
+
+    @property
+    def transport(self) -> "Wire":
+        return self
+
+    def write(self, data: bytes) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.written += data
+        self.pending_bytes += len(data)
+
+    def drain(self, size: int | None = None) -> None:
+        """Let bytes leave; all of them if not told how many."""
+        self.pending_bytes -= self.pending_bytes if size is None else min(size, self.pending_bytes)
+
+    def get_write_buffer_size(self) -> int:
+        return 0 if self.aborted else self.pending_bytes
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def fail(self, code: CloseCode, reason: str) -> None:
+        self.failed.append((code, reason))
+        self.state = State.CLOSING
+
+    def send_data(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return everything that was written."""
+        return list(parsed(bytes(self.written)))
 
 
 def too_slow() -> SlowConsumerError:
@@ -154,8 +314,8 @@ class Served:
         """Return a TCP connection that nothing has been written to."""
         return await asyncio.open_connection("127.0.0.1", self.listener.port)
 
-    async def unread(self) -> socket.socket:
-        """Return the socket of a subscribed client that never reads."""
+    async def unread(self, offers: str = "", **fields: object) -> socket.socket:
+        """Return the socket of a subscribed client that reads nothing by itself."""
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.setblocking(False)  # noqa: FBT003 -- it takes no keyword
@@ -163,22 +323,26 @@ class Served:
         await loop.sock_connect(sock, ("127.0.0.1", self.listener.port))
         upgrade = (
             "GET /ws/status HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            f"{offers}\r\n"
         )
         await loop.sock_sendall(sock, upgrade.encode())
         while not (await loop.sock_recv(sock, 4096)).endswith(b"\r\n\r\n"):
             pass
-        command = b'{"action":"subscribe","topic":"status"}'
+        before = self.hub.subscribers
+        fields = {"action": "subscribe", "topic": "status", **fields}
+        command = json.dumps(fields).encode()
         # A masked text frame; a mask of zeros leaves the payload as it is.
         await loop.sock_sendall(sock, bytes([0x81, 0x80 | len(command), 0, 0, 0, 0]) + command)
-        await loop.sock_recv(sock, 1)
+        while self.hub.subscribers == before:  # noqa: ASYNC110 -- turns of the loop, no time
+            await asyncio.sleep(0)
         return sock
 
 
 class Serve(Protocol):
     """Starts a listener."""
 
-    def __call__(self, **limits: float) -> AbstractAsyncContextManager[Served]:
+    def __call__(self, **limits: float | str) -> AbstractAsyncContextManager[Served]:
         """Return the listener's context."""
 
 

@@ -2,33 +2,35 @@
 
 import pytest
 
+from tapecast._core import Batch
 from tapecast.server.filter import Filter
 
 from .server_fakes import FakeEngine
 
 
+def passes(chosen: Filter, batch: Batch) -> list[str]:
+    """Return the types of the messages that a filter lets through."""
+    return [message.type for message in chosen.of(batch)]
+
+
 def test_without_types_and_symbols_everything_passes() -> None:
-    everything = Filter()
-    assert everything.passes_all
     engine = FakeEngine()
-    assert everything.passes(engine.publish())
-    assert everything.passes(engine.stats())
+    batch = Batch.joined([engine.trades(), engine.stats()])
+    assert Filter().of(batch) is batch
 
 
 def test_types_hold_for_messages_with_and_without_symbol() -> None:
     engine, chosen = FakeEngine(), Filter(types=["trade", "stats"])
-    assert not chosen.passes_all
-    assert chosen.passes(engine.publish("trade"))
-    assert chosen.passes(engine.stats())
-    assert not chosen.passes(engine.publish("ohlcv"))
-    assert not chosen.passes(engine.publish("upstream", None, None))
+    assert passes(chosen, engine.candle()) == ["trade"]
+    assert passes(chosen, engine.stats()) == ["stats"]
+    assert passes(chosen, engine.line()) == []
 
 
 def test_symbols_hold_only_for_messages_with_a_symbol() -> None:
     engine, chosen = FakeEngine(), Filter(symbols=["ETHUSDT"])
-    assert chosen.passes(engine.publish("gap", "ETHUSDT"))
-    assert not chosen.passes(engine.publish("gap", "BTCUSDT"))
-    assert chosen.passes(engine.publish("upstream", None, None))
+    assert passes(chosen, engine.gap("ETHUSDT")) == ["gap"]
+    assert passes(chosen, engine.gap("BTCUSDT")) == []
+    assert passes(chosen, engine.line()) == ["upstream"]
 
 
 @pytest.mark.parametrize(
@@ -39,11 +41,9 @@ def test_symbols_hold_only_for_messages_with_a_symbol() -> None:
     ],
 )
 def test_a_gap_of_options_passes_to_whoever_has_contracts_of_its_coin(pattern: str) -> None:
-    engine, chosen = FakeEngine(), Filter(symbols=[pattern])
-    assert chosen.passes(engine.publish("gap", "BTC", "option"))
-    assert not Filter(symbols=["ETH-25JUN27-*", "spot:BTC*"]).passes(
-        engine.publish("gap", "BTC", "option")
-    )
+    gap = FakeEngine().gap("BTC", "option")
+    assert passes(Filter(symbols=[pattern]), gap) == ["gap"]
+    assert passes(Filter(symbols=["ETH-25JUN27-*", "spot:BTC*"]), gap) == []
 
 
 @pytest.mark.parametrize(

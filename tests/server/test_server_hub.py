@@ -1,4 +1,4 @@
-"""Joining, fan-out, snapshots and in-progress candles, on fakes."""
+"""Joining, fan-out, snapshots and slow subscribers, on fakes."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tapecast._core import Batch
 from tapecast.messages import History, Since, Subscribe
 from tapecast.server.hub import Hub
 from tapecast.server.limits import ServerLimits
@@ -16,7 +17,6 @@ from .server_fakes import FakeClock, FakeEngine, FakeOutbox, too_slow
 
 EVERYTHING = Subscribe(topic="status")
 TRADES = Subscribe(topic="status", types=("trade",))
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
 
 
 @pytest.fixture
@@ -31,13 +31,15 @@ def hub(engine: FakeEngine) -> Hub:
 
 def test_a_subscriber_gets_the_snapshot_and_then_what_follows(engine: FakeEngine, hub: Hub) -> None:
     client = FakeOutbox()
-    hub.publish([engine.publish()])
+    hub.publish(engine.trades())
     hub.subscribe(client, EVERYTHING)
-    hub.publish([engine.publish(), engine.stats()])
+    hub.publish(engine.trades())
+    hub.publish(engine.stats())
     hub.flush_all()
     assert client.kinds == ["snapshot", "trade", "stats"]
     assert client.seqs == [1, 2, 3]
-    assert client.counted == [False, True]
+    assert client.counted == [False]
+    assert client.policies == [None]
 
 
 def test_what_is_queued_before_a_join_reaches_only_those_who_were_there(
@@ -45,65 +47,175 @@ def test_what_is_queued_before_a_join_reaches_only_those_who_were_there(
 ) -> None:
     early, late = FakeOutbox(), FakeOutbox()
     hub.subscribe(early, EVERYTHING)
-    hub.publish([engine.publish(), engine.publish()])
+    hub.publish(engine.trades(2))
     hub.subscribe(late, EVERYTHING)
-    hub.publish([engine.publish()])
+    hub.publish(engine.trades())
     hub.flush_all()
     assert early.seqs == [0, 1, 2, 3]
     assert late.seqs == [2, 3]
 
 
+def test_whoever_joins_between_the_publishing_and_the_queueing_misses_nothing(
+    engine: FakeEngine, hub: Hub
+) -> None:
+    early, late = FakeOutbox(), FakeOutbox()
+    hub.subscribe(early, EVERYTHING)
+    first, second = engine.trades(2), engine.trades(2)
+    hub.publish(first)
+    hub.subscribe(late, EVERYTHING)
+    hub.publish(Batch.joined([second, engine.stats()]))
+    hub.flush_all()
+    assert early.seqs == [0, 1, 2, 3, 4, 5]
+    assert late.seqs == [4, 5]
+
+
+def test_everything_queued_is_one_write_shared_by_all_of_a_filter(
+    engine: FakeEngine, hub: Hub
+) -> None:
+    clients = [FakeOutbox() for _ in range(4)]
+    for client, command in zip(clients, (EVERYTHING, EVERYTHING, TRADES, TRADES), strict=True):
+        hub.subscribe(client, command)
+    for _ in range(5):
+        hub.publish(engine.trades(3))
+        hub.publish(engine.stats())
+    assert hub.flush() == 20
+    assert hub.flush() is None
+    assert [len(client.shares) for client in clients] == [1, 1, 1, 1]
+    assert clients[0].shares[0] is clients[1].shares[0]
+    assert clients[2].shares[0] is clients[3].shares[0]
+    assert clients[0].seqs == list(range(21))
+    assert clients[2].seqs == [0, *(seq for seq in range(1, 21) if seq % 4)]
+
+
+def test_compressed_and_plain_clients_of_one_filter_share_nothing_and_get_the_same(
+    engine: FakeEngine, hub: Hub
+) -> None:
+    plain, deflated = FakeOutbox(), FakeOutbox(window_bits=11)
+    for client in (plain, deflated):
+        hub.subscribe(client, EVERYTHING)
+    hub.publish(engine.trades(50))
+    hub.flush_all()
+    assert plain.received == deflated.received
+    assert len(deflated.shares[0].frames) < len(plain.shares[0].frames)
+
+
+def test_a_large_batch_is_written_in_portions_with_turns_of_the_loop_between(
+    engine: FakeEngine,
+) -> None:
+    hub, client = Hub(engine, limits=ServerLimits(flush_bytes=1_000)), FakeOutbox()
+    hub.subscribe(client, EVERYTHING)
+    batch = engine.trades(20)
+    hub.publish(batch)
+    slices = 1
+    while not hub.flush():
+        slices += 1
+    assert client.seqs == list(range(21))
+    assert slices == len(client.shares) > 4
+    assert all(len(share.frames) <= 1_000 for share in client.shares)
+
+
+def test_of_small_batches_as_many_are_joined_as_fit_and_none_is_cut(engine: FakeEngine) -> None:
+    hub, client = Hub(engine, limits=ServerLimits(flush_bytes=1_000)), FakeOutbox()
+    hub.subscribe(client, EVERYTHING)
+    for _ in range(10):
+        hub.publish(engine.trades())
+    hub.flush_all()
+    assert [share.count for share in client.shares] == [4, 4, 2]
+    assert all(isinstance(share.messages, Batch) for share in client.shares)
+
+
+def test_between_slices_clients_join_and_leave_and_none_has_a_hole_or_a_repeat(
+    engine: FakeEngine, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tapecast.server.hub._SLICE_COST_BYTES", 1)
+    clients = [FakeOutbox() for _ in range(6)]
+    for client in clients[:4]:
+        hub.subscribe(client, EVERYTHING)
+    hub.publish(engine.trades(2))
+    while not clients[0].seqs[1:]:
+        assert hub.flush() == 0
+    hub.leave(clients[1])
+    hub.subscribe(clients[2], EVERYTHING)
+    hub.subscribe(clients[0], TRADES)
+    hub.subscribe(clients[4], EVERYTHING)
+    hub.publish(engine.trades(1))
+    hub.flush_all()
+    seqs = [client.seqs for client in clients]
+    assert seqs == [[0, 1, 2, 2, 3], [0], [0, 2, 3], [0, 1, 2, 3], [2, 3], []]
+
+
+def test_each_portion_is_reported_once_after_its_last_write(engine: FakeEngine) -> None:
+    reports = []
+
+    def report(published_ns: int, messages: int) -> None:
+        reports.append((published_ns, messages, [len(client.seqs) for client in clients]))
+
+    hub, clients = Hub(engine, on_written=report), [FakeOutbox(), FakeOutbox()]
+    for client in clients:
+        hub.subscribe(client, EVERYTHING)
+    hub.publish(engine.trades(2), published_ns=70)
+    hub.publish(engine.trades(1), published_ns=80)
+    hub.flush_all()
+    hub.publish(engine.trades(1), published_ns=90)
+    hub.flush_all()
+    assert reports == [(70, 3, [4, 4]), (90, 1, [5, 5])]
+
+
 STEPS = st.lists(
-    st.sampled_from(["publish", "publish late", "flush", "join 0", "join 1", "leave 0", "trades 1"])
+    st.sampled_from(
+        ["trades", "candle", "late", "flush", "join 0", "join 1", "leave 0", "trades only 1"]
+    )
 )
 
 
-@given(steps=STEPS, flush_bytes=st.sampled_from([1, 150, 100_000]))
-def test_no_interleaving_makes_a_hole_or_a_repeat(steps: list[str], flush_bytes: int) -> None:
+@given(steps=STEPS, flush_bytes=st.sampled_from([1, 600, 100_000]), slice_bytes=st.integers(1, 99))
+def test_no_interleaving_makes_a_hole_or_a_repeat(
+    steps: list[str], flush_bytes: int, slice_bytes: int
+) -> None:
     engine = FakeEngine()
     hub = Hub(engine, limits=ServerLimits(flush_bytes=flush_bytes))
     clients = [FakeOutbox(), FakeOutbox()]
-    joined: dict[int, int] = {}
-    trades: set[int] = set()
-    batch = []
-    for step in [*steps, "publish"]:
-        what, _, whom = step.partition(" ")
-        if what == "publish":
-            kind = "trade" if engine.seq % 3 else "ohlcv"
-            batch.append(engine.publish(kind))
-            trades |= {engine.seq} if kind == "trade" else set()
-            if whom != "late":
-                # "late": the engine is ahead of what the daemon has handed to the hub.
-                hub.publish(batch)
-                batch = []
-        elif what == "flush":
-            hub.flush()
-        else:
-            number = int(whom)
-            clients[number].received.clear()
-            joined.pop(number, None)
-            if what == "leave":
-                hub.leave(clients[number])
+    joined: dict[int, tuple[int, bool]] = {}
+    kinds: dict[int, str] = {}
+    late: list[Batch] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tapecast.server.hub._SLICE_COST_BYTES", slice_bytes)
+        for step in [*steps, "trades"]:
+            if step in ("trades", "candle", "late"):
+                batch = engine.candle() if step == "candle" else engine.trades(2)
+                kinds |= {message.seq: message.type for message in batch}
+                late.append(batch)
+                if step != "late":
+                    # "late": the engine is ahead of what the daemon has handed to the hub.
+                    while late:
+                        hub.publish(late.pop(0))
+            elif step == "flush":
+                hub.flush()
             else:
-                hub.subscribe(clients[number], EVERYTHING if what == "join" else TRADES)
-                joined[number] = engine.seq
-                clients[number].counted = [what == "trades"]
-    hub.flush_all()
+                number = int(step[-1])
+                clients[number].received.clear()
+                joined.pop(number, None)
+                if step.startswith("leave"):
+                    hub.leave(clients[number])
+                else:
+                    hub.subscribe(clients[number], EVERYTHING if step[0] == "j" else TRADES)
+                    joined[number] = engine.seq, step[0] != "j"
+        hub.flush_all()
     for number, client in enumerate(clients):
         if number not in joined:
             assert client.received == []
             continue
-        expected = range(joined[number] + 1, engine.seq + 1)
-        assert client.seqs[0] == joined[number]
-        filtered = client.counted[0]
-        assert client.seqs[1:] == [seq for seq in expected if not filtered or seq in trades]
+        joined_seq, filtered = joined[number]
+        wanted = range(joined_seq + 1, engine.seq + 1)
+        expected = [seq for seq in wanted if not filtered or kinds[seq] == "trade"]
+        assert client.seqs == [joined_seq, *expected]
 
 
 def test_a_second_subscribe_replaces_the_first(engine: FakeEngine, hub: Hub) -> None:
     client = FakeOutbox()
     hub.subscribe(client, EVERYTHING)
     hub.subscribe(client, TRADES)
-    hub.publish([engine.stats(), engine.publish()])
+    hub.publish(Batch.joined([engine.stats(), engine.trades()]))
     hub.flush_all()
     assert client.kinds == ["snapshot", "snapshot", "trade"]
     assert hub.subscribers == 1
@@ -119,11 +231,11 @@ def test_leaving_twice_or_without_a_subscription_does_nothing(hub: Hub) -> None:
 
 
 def test_nothing_is_kept_while_nobody_listens(engine: FakeEngine, hub: Hub) -> None:
-    hub.publish([engine.publish()])
+    hub.publish(engine.trades())
     assert hub.queued_bytes == 0
     client = FakeOutbox()
     hub.subscribe(client, EVERYTHING)
-    hub.publish([engine.publish()])
+    hub.publish(engine.trades())
     assert hub.queued_bytes > 0
     hub.leave(client)
     assert hub.queued_bytes == 0
@@ -137,10 +249,10 @@ def test_the_failure_of_one_subscriber_never_reaches_the_others(
     for client in clients:
         hub.subscribe(client, EVERYTHING)
     clients[1].failure = failure
-    hub.publish([engine.publish()])
+    hub.publish(engine.trades())
     hub.flush_all()
     clients[1].failure = None
-    hub.publish([engine.publish()])
+    hub.publish(engine.trades())
     hub.flush_all()
     assert [client.seqs for client in clients] == [[0, 1, 2], [0], [0, 1, 2]]
     assert hub.subscribers == 2
@@ -152,7 +264,7 @@ def test_a_cut_off_subscriber_is_logged_with_its_figures(
     client = FakeOutbox()
     hub.subscribe(client, EVERYTHING)
     client.failure = too_slow()
-    hub.publish([engine.publish()])
+    hub.publish(engine.trades())
     with caplog.at_level(logging.WARNING):
         hub.flush_all()
     assert [record.getMessage() for record in caplog.records] == [
@@ -165,14 +277,17 @@ def test_a_subscriber_that_fails_on_its_snapshot_is_not_registered(hub: Hub) -> 
     hub.subscribe(client, Subscribe(topic="status", partial_ms=100))
     assert hub.subscribers == 0
     hub.tick(now_s=1.0)
+    hub.flush_all()
 
 
 def test_an_overfull_queue_is_written_by_the_publisher_itself(engine: FakeEngine) -> None:
     hub = Hub(engine, limits=ServerLimits(max_queued_bytes=1000))
     client = FakeOutbox()
     hub.subscribe(client, EVERYTHING)
-    hub.publish([engine.publish() for _ in range(100)])
-    assert hub.queued_bytes == 0
+    for _ in range(100):
+        hub.publish(engine.trades())
+    assert hub.queued_bytes <= 1_000
+    hub.flush_all()
     assert client.seqs == list(range(101))
 
 
@@ -203,7 +318,7 @@ def test_one_snapshot_serves_all_who_ask_the_same_at_the_same_seq(
     hub.subscribe(FakeOutbox(), TRADES)
     hub.subscribe(FakeOutbox(), Subscribe(topic="status", history=History(candles=3)))
     assert len(engine.asked) == 3
-    engine.publish()
+    engine.trades()
     hub.subscribe(FakeOutbox(), EVERYTHING)
     assert len(engine.asked) == 4
 
@@ -211,10 +326,11 @@ def test_one_snapshot_serves_all_who_ask_the_same_at_the_same_seq(
 def test_the_bytes_of_snapshots_that_are_kept_are_bounded(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tapecast.server.hub._MAX_CACHED_BYTES", 200)
+    monkeypatch.setattr("tapecast.server.snapshots._MAX_CACHED_BYTES", 500)
     for number in range(100):
         hub.subscribe(FakeOutbox(), Subscribe(topic="status", history=History(candles=number)))
-        assert sum(map(len, hub._snapshots.values())) <= 200
+        assert sum(map(len, hub._snapshots._cached.values())) <= 500
+    assert len(hub._snapshots._cached) > 1
 
 
 @pytest.mark.parametrize(
@@ -246,86 +362,11 @@ def test_the_bytes_of_snapshots_that_are_kept_are_bounded(
 def test_filters_and_history_hold_for_the_snapshot(
     engine: FakeEngine, hub: Hub, command: Subscribe, asked: dict[str, object]
 ) -> None:
-    engine.known = [("linear", "BTCUSDT"), ("linear", "ETHUSDT"), ("spot", "ETHUSDT")]
+    engine.trades(1, "BTCUSDT")
+    engine.trades(1, "ETHUSDT")
+    engine.trades(1, "ETHUSDT", "spot")
     hub.subscribe(FakeOutbox(), command)
     assert engine.asked == [asked]
-
-
-def test_in_progress_candles_come_at_most_once_per_symbol_and_interval(
-    engine: FakeEngine, hub: Hub
-) -> None:
-    client = FakeOutbox()
-    hub.subscribe(client, Subscribe(topic="status", partial_ms=1000), now_s=10.0)
-    times: dict[str, list[float]] = {symbol: [] for symbol in SYMBOLS}
-    for tenth in range(100, 200):
-        now_s = tenth / 10
-        engine.touch("BTCUSDT")
-        if tenth % 50 == 0:
-            engine.touch("ETHUSDT")
-        before = len(client.received)
-        hub.tick(now_s=now_s)
-        for message in client.received[before:]:
-            times[message["symbol"]].append(now_s)
-    assert times["BTCUSDT"] == [11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 19.0]
-    assert times["ETHUSDT"] == [11.0, 15.0]
-
-
-def test_a_late_tick_is_not_followed_by_an_early_one(engine: FakeEngine, hub: Hub) -> None:
-    client = FakeOutbox()
-    hub.subscribe(client, Subscribe(topic="status", partial_ms=1000), now_s=0.0)
-    sent = []
-    for now_s in (1.9, 2.0, 2.8, 2.95):
-        engine.touch("BTCUSDT")
-        hub.tick(now_s=now_s)
-        sent.append(len(client.received) - 1)
-    assert sent == [1, 1, 1, 2]
-
-
-def test_a_newcomer_gets_every_candle_in_progress_and_members_only_what_changed(
-    engine: FakeEngine, hub: Hub
-) -> None:
-    member, newcomer = FakeOutbox(), FakeOutbox()
-    command = Subscribe(topic="status", partial_ms=500)
-    hub.subscribe(member, command, now_s=0.0)
-    engine.touch("BTCUSDT")
-    hub.tick(now_s=0.5)
-    hub.subscribe(newcomer, command, now_s=0.6)
-    engine.touch("ETHUSDT")
-    hub.tick(now_s=1.0)
-    engine.touch("BTCUSDT")
-    hub.tick(now_s=1.5)
-    symbols = [
-        [message.get("symbol") for message in client.received[1:]] for client in (member, newcomer)
-    ]
-    assert symbols == [["BTCUSDT", "ETHUSDT", "BTCUSDT"], ["BTCUSDT", "ETHUSDT", "BTCUSDT"]]
-
-
-def test_in_progress_candles_follow_the_filter_and_end_with_the_subscription(
-    engine: FakeEngine, hub: Hub
-) -> None:
-    chosen, no_candles, left = FakeOutbox(), FakeOutbox(), FakeOutbox()
-    hub.subscribe(chosen, Subscribe(topic="status", symbols=("ETH*",), partial_ms=100))
-    hub.subscribe(no_candles, Subscribe(topic="status", types=("trade",), partial_ms=100))
-    hub.subscribe(left, Subscribe(topic="status", partial_ms=100))
-    hub.leave(left)
-    engine.touch("BTCUSDT")
-    engine.touch("ETHUSDT")
-    hub.tick(now_s=1.0)
-    assert [message["symbol"] for message in chosen.received[1:]] == ["ETHUSDT"]
-    assert no_candles.kinds == ["snapshot"]
-    assert left.kinds == ["snapshot"]
-
-
-def test_an_in_progress_candle_comes_after_everything_up_to_its_seq(
-    engine: FakeEngine, hub: Hub
-) -> None:
-    client = FakeOutbox()
-    hub.subscribe(client, Subscribe(topic="status", partial_ms=100))
-    hub.publish([engine.publish(), engine.publish()])
-    engine.touch("BTCUSDT")
-    hub.tick(now_s=1.0)
-    assert client.kinds == ["snapshot", "trade", "trade", "ohlcv"]
-    assert client.seqs == [0, 1, 2, 2]
 
 
 async def test_the_broadcaster_drains_in_portions_and_reports_each() -> None:
@@ -339,28 +380,40 @@ async def test_the_broadcaster_drains_in_portions_and_reports_each() -> None:
             drained.set()
 
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        broadcaster = tasks.create_task(hub.run(beat=beat))
+        broadcaster = tasks.create_task(hub.run(FakeClock(), beat=beat))
         hub.subscribe(client, EVERYTHING)
-        hub.publish([engine.publish(), engine.publish(), engine.publish()])
+        for _ in range(3):
+            hub.publish(engine.trades())
         await drained.wait()
         broadcaster.cancel()
     assert beats == [0, 1, 1, 1, 0]
     assert client.seqs == [0, 1, 2, 3]
 
 
-async def test_the_ticker_wakes_for_a_new_subscriber_and_sends_when_due() -> None:
-    engine, clock = FakeEngine(), FakeClock(now_s=5.0)
-    hub, client = Hub(engine), FakeOutbox()
-    waiting = asyncio.Event()
+def test_slow_subscribers_are_looked_after_until_they_are_not_slow_or_leave(
+    engine: FakeEngine, hub: Hub
+) -> None:
+    clients = [FakeOutbox(is_slow=True) for _ in range(3)]
+    for client in clients:
+        hub.subscribe(client, EVERYTHING)
+    hub.relieve(now_s=1.0)
+    clients[0].is_slow = False
+    hub.leave(clients[1])
+    hub.relieve(now_s=2.0)
+    hub.publish(engine.trades())
+    hub.flush_all()
+    hub.relieve(now_s=3.0)
+    assert [client.relieved_s for client in clients] == [[1.0, 2.0], [1.0], [1.0, 2.0, 3.0]]
+    assert [client.ended for client in clients] == [0, 1, 0]
+
+
+async def test_the_broadcaster_looks_after_slow_subscribers_of_an_idle_stream() -> None:
+    hub, clock, client = Hub(FakeEngine()), FakeClock(now_s=7.0), FakeOutbox(is_slow=True)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        ticker = tasks.create_task(hub.run_partials(clock, beat=lambda _: waiting.set()))
-        await waiting.wait()
-        waiting.clear()
-        engine.touch("BTCUSDT")
-        hub.subscribe(client, Subscribe(topic="status", partial_ms=100), now_s=clock.now_s)
-        clock.now_s += 0.1
-        while len(client.received) < 2:
-            await waiting.wait()
-            waiting.clear()
-        ticker.cancel()
-    assert client.kinds == ["snapshot", "ohlcv"]
+        broadcaster = tasks.create_task(hub.run(clock))
+        hub.subscribe(client, Subscribe(topic="status", slow_policy="drop"))
+        while not client.relieved_s:  # noqa: ASYNC110 -- of two tasks' turns, no time passes
+            await asyncio.sleep(0)
+        broadcaster.cancel()
+    assert client.relieved_s[0] == 7.0
+    assert client.policies == ["drop"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import socket
 from contextlib import suppress
 
@@ -39,7 +38,7 @@ async def errors(client: ClientConnection, number: int) -> list[str]:
 
 async def test_a_subscriber_gets_the_snapshot_then_everything_in_order(serve: Serve) -> None:
     async with serve() as served, served.connect() as client:
-        served.hub.publish([served.engine.publish()])
+        served.hub.publish(served.engine.trades())
         snapshot = await served.subscribed(client, id="a")
         assert snapshot == {
             "topic": "status",
@@ -49,7 +48,8 @@ async def test_a_subscriber_gets_the_snapshot_then_everything_in_order(serve: Se
             "id": "a",
         }
         for _ in range(100):
-            served.hub.publish([served.engine.publish(), served.engine.stats()])
+            served.hub.publish(served.engine.trades())
+            served.hub.publish(served.engine.stats())
         assert [(await receive(client))["seq"] for _ in range(200)] == list(range(2, 202))
 
 
@@ -65,13 +65,12 @@ async def test_a_second_subscribe_replaces_the_first(serve: Serve) -> None:
     async with serve() as served, served.connect() as client:
         await served.subscribed(client)
         await served.subscribed(client, types=["trade"], symbols=["ETH*"])
-        served.hub.publish(
-            [
-                served.engine.stats(),
-                served.engine.publish(),
-                served.engine.publish("trade", "ETHUSDT"),
-            ]
-        )
+        for batch in (
+            served.engine.stats(),
+            served.engine.trades(),
+            served.engine.trades(1, "ETHUSDT"),
+        ):
+            served.hub.publish(batch)
         assert (await receive(client))["seq"] == 3
         assert served.hub.subscribers == 1
 
@@ -81,7 +80,7 @@ async def test_unsubscribe_stops_the_stream_and_keeps_the_connection(serve: Serv
         await served.subscribed(client)
         await client.send('{"action":"unsubscribe","topic":"status","id":null}')
         assert await receive(client) == {"topic": "status", "type": "unsubscribed", "id": None}
-        served.hub.publish([served.engine.publish()])
+        served.hub.publish(served.engine.trades())
         # Longer than the idle timeout: it holds only for who has never subscribed.
         async with served.connect() as other:
             assert (await closed(other))[0] == 1008
@@ -92,7 +91,7 @@ async def test_unsubscribe_stops_the_stream_and_keeps_the_connection(serve: Serv
 
 async def test_history_and_filters_reach_the_engine(serve: Serve) -> None:
     async with serve() as served, served.connect() as client:
-        served.engine.publish("trade", "BTCUSDT", "spot")
+        served.engine.trades(1, "BTCUSDT", "spot")
         snapshot = await served.subscribed(
             client,
             history={"candles": 120},
@@ -110,10 +109,10 @@ async def test_in_progress_candles_come_when_asked_for(serve: Serve) -> None:
     async with serve() as served, served.connect() as client, served.connect() as plain:
         await served.subscribed(client, partial_ms=1000)
         await served.subscribed(plain)
-        served.engine.touch("BTCUSDT")
+        served.engine.trades()
         served.hub.tick(now_s=served.clock.now_s + 0.999)
         served.hub.tick(now_s=served.clock.now_s + 1.0)
-        served.hub.publish([served.engine.stats()])
+        served.hub.publish(served.engine.stats())
         assert [(await receive(client))["type"] for _ in range(2)] == ["ohlcv", "stats"]
         assert (await receive(plain))["type"] == "stats"
 
@@ -200,52 +199,12 @@ async def test_more_clients_than_allowed_are_answered_503(serve: Serve) -> None:
 
 
 async def publish_at_the_pace_of(client: ClientConnection, served: Served) -> int:
-    """Publish ten messages of 10 kB and return the number of the last, all received in order."""
-    served.engine.padding = 10_000
-    messages = [served.engine.publish() for _ in range(10)]
-    served.hub.publish(messages)
-    assert [(await receive(client))["seq"] for _ in messages] == [item.seq for item in messages]
-    return messages[-1].seq
-
-
-async def test_a_client_that_never_reads_is_cut_off_and_the_others_get_everything(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with serve() as served, served.connect() as client:
-        await served.subscribed(client)
-        with await served.unread():
-            assert served.hub.subscribers == 2
-            seq = 0
-            while not served.hub.counts.slow_consumers:
-                seq = await publish_at_the_pace_of(client, served)
-            assert served.hub.subscribers == 1
-            counts = served.hub.counts
-            assert counts.sent_messages == 2 * (seq + 1)
-            assert counts.slow_consumers == 1
-    figures = re.search(r"cut off: (\d+) bytes are pending, expected at most 1048576", caplog.text)
-    assert figures is not None
-    pending_bytes = int(figures[1])
-    # It is cut off at once: no more than one delivery of ten messages of 10 kB is beyond the limit.
-    assert 1_048_576 < pending_bytes <= 1_048_576 + 10 * 10_100
-    assert counts.dropped_messages % 10 == 0
-    assert (
-        (counts.dropped_messages - 10) * 10_000 < pending_bytes < counts.dropped_messages * 10_100
-    )
-
-
-async def test_a_snapshot_larger_than_the_limit_is_not_held_against_the_client(
-    serve: Serve,
-) -> None:
-    async with serve(max_pending_bytes=100_000) as served, served.connect() as client:
-        served.engine.epoch = "e" * 8_000_000
-        await served.subscribed(client)
-        with await served.unread():
-            served.hub.publish([served.engine.publish()])
-            await receive(client)
-            assert served.hub.subscribers == 2
-            while not served.hub.counts.slow_consumers:
-                await publish_at_the_pace_of(client, served)
-            assert served.hub.subscribers == 1
+    """Publish 100 kB of trades and return the number of the last, all received in order."""
+    batch = served.engine.trades(370)
+    served.hub.publish(batch)
+    seqs = [message.seq for message in batch]
+    assert [(await receive(client))["seq"] for _ in seqs] == seqs
+    return seqs[-1]
 
 
 async def test_shutting_down_tells_1012_and_does_not_wait_for_who_never_reads(serve: Serve) -> None:
@@ -254,7 +213,7 @@ async def test_shutting_down_tells_1012_and_does_not_wait_for_who_never_reads(se
         async with served.connect() as client:
             await served.subscribed(client)
             with await served.unread():
-                while max(known.pending_bytes for known in served.listener._clients) < 500_000:
+                while max(known.pending_bytes for known in served.listener._clients) < 200_000:
                     await publish_at_the_pace_of(client, served)
                 started_s = loop.time()
                 async with asyncio.timeout(3):
@@ -356,7 +315,7 @@ async def test_the_failure_of_the_engine_closes_that_client_alone_with_1011(
 ) -> None:
     async with serve() as served, served.connect() as client, served.connect() as other:
         await served.subscribed(other)
-        served.engine.publish()
+        served.engine.trades()
 
         def broken(**_: object) -> bytes:
             raise ValueError("no snapshot today")
@@ -364,5 +323,5 @@ async def test_the_failure_of_the_engine_closes_that_client_alone_with_1011(
         monkeypatch.setattr(served.engine, "snapshot", broken)
         await client.send('{"action":"subscribe","topic":"status"}')
         assert (await closed(client))[0] == 1011
-        served.hub.publish([served.engine.publish()])
+        served.hub.publish(served.engine.trades())
         assert (await receive(other))["seq"] == 2

@@ -19,12 +19,13 @@ from tapecast.messages import (
     Unsubscribe,
     decode_message,
 )
+from tapecast.messages.fields import SLOW_POLICIES
 from tapecast.server.limits import ServerLimits
 from tapecast.server.protocol import Close, CommandReader, Outcome, pong, unsubscribed
 
 ACTIONS = '"subscribe", "unsubscribe" or "ping"'
 TYPES = '"stats", "trade", "ohlcv", "gap" or "upstream"'
-SUBSCRIBE_FIELDS = "action, topic, types, symbols, since, history, partial_ms or id"
+SUBSCRIBE_FIELDS = "action, topic, types, symbols, since, history, partial_ms, slow_policy or id"
 
 
 def reader(limits: ServerLimits | None = None) -> CommandReader:
@@ -68,6 +69,10 @@ def error_of(outcome: Outcome) -> tuple[str, str]:
         ),
         (subscribe(partial_ms=100), Subscribe(topic="status", partial_ms=100)),
         (subscribe(partial_ms=60000), Subscribe(topic="status", partial_ms=60000)),
+        *(
+            (subscribe(slow_policy=policy), Subscribe(topic="status", slow_policy=policy))
+            for policy in SLOW_POLICIES
+        ),
         ('{"action":"unsubscribe","topic":"status"}', Unsubscribe(topic="status")),
         ('{"action":"ping"}', Ping()),
         ('{"action":"ping","topic":"status"}', Ping()),
@@ -180,6 +185,19 @@ def test_each_command_is_read(frame: str, command: Command) -> None:
             subscribe(history={"candles": 1.0}),
             "bad_command",
             "history.candles is 1.0, expected an integer from 0 to 1440",
+        ),
+        *(
+            (
+                subscribe(slow_policy=value),
+                "bad_command",
+                f'slow_policy is {shown}, expected "conflate", "drop" or "disconnect"',
+            )
+            for value, shown in (
+                ("Drop", '"Drop"'),
+                (None, "null"),
+                (True, "true"),
+                (["drop"], "an array"),
+            )
         ),
         (
             subscribe(partial_ms=99),
@@ -314,7 +332,17 @@ JSON_VALUES = st.recursive(
     ),
     max_leaves=6,
 )
-FIELD_NAMES = ("action", "topic", "types", "symbols", "since", "history", "partial_ms", "id")
+FIELD_NAMES = (
+    "action",
+    "topic",
+    "types",
+    "symbols",
+    "since",
+    "history",
+    "partial_ms",
+    "slow_policy",
+    "id",
+)
 LIKELY_VALUES = st.sampled_from(["subscribe", "ping", "status", ["trade"], {"candles": 3}, 500])
 
 

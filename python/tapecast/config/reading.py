@@ -37,7 +37,10 @@ _ALIKE: Final = 0.7
 _FIELDS: Final = dict(leaves())
 _TABLES: Final = {keys[:-1] for keys in _FIELDS}
 
-_ORDERED: Final = [(("bybit", "backoff_base_s"), ("bybit", "backoff_cap_s"))]
+_ORDERED: Final = [
+    (("bybit", "backoff_base_s"), ("bybit", "backoff_cap_s")),
+    (("server", "soft_pending_bytes"), ("server", "max_pending_bytes")),
+]
 """Pairs of settings of which the first is at most the second."""
 
 

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+from tapecast.messages.fields import SlowPolicy
+
 __all__ = [
     "ENV_PREFIX",
     "BybitSettings",
@@ -151,8 +153,23 @@ class ServerSettings(_Table):
     max_command_bytes: int = Field(
         default=4096, ge=64, le=65_536, description="size of one command"
     )
+    slow_policy: SlowPolicy = Field(
+        default="conflate", description="what becomes of messages for a slow client"
+    )
+    soft_pending_bytes: int = Field(
+        default=262_144, ge=65_536, description="bytes that may wait before a client is slow"
+    )
     max_pending_bytes: int = Field(
-        default=1_048_576, ge=65_536, description="bytes that may wait for a client"
+        default=1_048_576, ge=65_536, description="bytes at which a client is cut off"
+    )
+    slow_after_s: Seconds = Field(
+        default=2.0, description="time over the soft limit until a client is cut off"
+    )
+    send_buffer_bytes: int = Field(
+        default=131_072, ge=4096, description="asked of the kernel for a client; Linux doubles it"
+    )
+    compression: bool = Field(
+        default=False, description="whether messages are compressed for clients that offer it"
     )
     handshake_timeout_s: Seconds = Field(default=5.0, description="time for the handshake")
     idle_timeout_s: Seconds = Field(default=10.0, description="time until a client has subscribed")

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from tapecast._core import Engine, Message
+from tapecast._core import Batch, Engine
 from tapecast.clocks import SystemClock, thread_cpu_ns
 from tapecast.config import ServerSettings, Settings
+from tapecast.daemon.delays import Delays
 from tapecast.daemon.exchange import Exchange
 from tapecast.daemon.feed import Feed
 from tapecast.daemon.replay import Replay, ReplaySettings
@@ -66,12 +68,21 @@ class Daemon:
         self._registry = registry
         self._console = console
         self.engine: Final = _engine(settings, replay)
-        self.hub: Final = Hub(self.engine, limits=_limits(settings.server))
+        self._delays = Delays(self._clock)
+        self.hub: Final = Hub(
+            self.engine,
+            limits=_limits(settings.server, is_replay=replay is not None),
+            on_written=self._delays.written,
+        )
         self.listener: Final = Listener(
             self.hub, self._clock, host=settings.host, port=settings.port
         )
         self._feed = Feed(
-            self.engine, self._publish, registry=registry, wall_ms=self._clock.wall_ms
+            self.engine,
+            self._publish,
+            registry=registry,
+            wall_ms=self._clock.wall_ms,
+            on_published=self._delays.published,
         )
         self._is_live = replay is None
         self._source = self._make_source(replay)
@@ -81,6 +92,7 @@ class Daemon:
             clock=self._clock,
             counts=lambda: {**self.hub.counts.as_dict(), **self._source.counts(), **counts()},
             rejected=self._feed.rejected,
+            latencies=self._delays.by_name,
         )
 
     def _make_source(self, replay: ReplaySettings | None) -> Source:
@@ -138,8 +150,10 @@ class Daemon:
             return self._registry.register(name, stall_after_s=_STALL_AFTER_S)
 
         broadcaster, partials, stats = map(worker, ("broadcaster", "partials", "stats-publisher"))
-        yield broadcaster, self.hub.run(beat=_waits_between(broadcaster))
+        yield broadcaster, self.hub.run(self._clock, beat=_waits_between(broadcaster))
         yield partials, self.hub.run_partials(self._clock, beat=_waits_between(partials))
+        loop = worker("loop-watch")
+        yield loop, self._delays.watch_loop(worker=loop)
         yield stats, publish_stats(self._stats, self._publish, self._clock, worker=stats)
         if self._is_live:
             timer, grace_ms = worker("engine-timer"), self.settings.candles.grace_ms
@@ -149,12 +163,10 @@ class Daemon:
         self._feed.tick(now_ms)
         self._publish(self.engine.advance(now_ms))
 
-    def _publish(self, batch: Iterable[Message]) -> None:
-        messages = list(batch)
-        self.hub.publish(messages)
-        for message in messages:
-            if message.text is not None:
-                self._console(message.text)
+    def _publish(self, batch: Batch) -> None:
+        self.hub.publish(batch, published_ns=self._clock.monotonic_ns())
+        for line in batch.texts:
+            self._console(line)
 
     def _is_congested(self) -> bool:
         limits = self.hub.limits
@@ -270,5 +282,9 @@ def _raise(task: asyncio.Task[Any]) -> None:
     raise error
 
 
-def _limits(settings: ServerSettings) -> ServerLimits:
-    return ServerLimits(**settings.model_dump())
+def _limits(settings: ServerSettings, *, is_replay: bool) -> ServerLimits:
+    limits = ServerLimits(**settings.model_dump())
+    if not is_replay:
+        return limits
+    # A replay waits for its clients, and drops nothing for those who read at all.
+    return replace(limits, slow_policy="disconnect", soft_pending_bytes=limits.max_pending_bytes)

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from tapecast._core import Engine, Message
+from tapecast._core import Batch, Engine
 from tapecast.aliases import Category
 from tapecast.batch import mark_refused
 from tapecast.bybit import Line
@@ -16,6 +16,11 @@ from tapecast.telemetry import ThreadRegistry, Worker
 __all__ = ["CLOCK_MARGIN_MS", "MEND_AFTER_MS", "Feed"]
 
 _LOGGER = logging.getLogger(__name__)
+
+
+def _not_measured(_received_ns: int) -> None:
+    """Measure nothing."""
+
 
 CLOCK_MARGIN_MS: Final = 500
 """How far a stretch of missed trades is widened at both ends.
@@ -42,6 +47,7 @@ class Feed:
         publish: Takes what the engine publishes.
         registry: Where lines appear as workers.
         wall_ms: The wall clock, in milliseconds since the epoch.
+        on_published: Told the time of receipt of each frame of a line once all of it is published.
 
     Attributes:
         rejected: The exchange's reason by symbol that it refuses at present.
@@ -50,16 +56,18 @@ class Feed:
     def __init__(
         self,
         engine: Engine,
-        publish: Callable[[Iterable[Message]], None],
+        publish: Callable[[Batch], None],
         *,
         registry: ThreadRegistry,
         wall_ms: Callable[[], int],
+        on_published: Callable[[int], None] = _not_measured,
     ) -> None:
         self.rejected: dict[tuple[Category, str], str] = {}
         self._engine = engine
         self._publish = publish
         self._registry = registry
         self._wall_ms = wall_ms
+        self._on_published = on_published
         self._workers: dict[str, Worker] = {}
         self._states: dict[str, tuple[str, str]] = {}
         # Topics that their line carries at present, and when the gaps of refused frames end.
@@ -97,6 +105,7 @@ class Feed:
         # Whether another frame comes is the market's affair; a silent line is the session's.
         worker.idle()
         if self.apply(frame, received_ns=received_ns, category=category, source=line.config.name):
+            self._on_published(received_ns)
             return
         topic = frame_topic(frame)
         # Whose trades were in an unreadable frame, nobody knows: any topic of the line's.

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from tapecast._core import Batch, Engine
+from tapecast._core import Batch, Engine, Latency
 from tapecast.aliases import Category
 from tapecast.telemetry import ThreadRegistry, Worker
 
@@ -68,9 +68,10 @@ class Stats:
         clock: Time; rates are over the time between two calls.
         counts: Returns the totals of everything that is not the engine.
         rejected: The exchange's reason by symbol that it refuses at present.
+        latencies: How long things take, by name, beside what the engine measures.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- keyword-only
         self,
         engine: Engine,
         *,
@@ -78,12 +79,14 @@ class Stats:
         clock: Clock,
         counts: Callable[[], dict[str, int]],
         rejected: Mapping[tuple[Category, str], str],
+        latencies: dict[str, Latency],
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._clock = clock
         self._counts = counts
         self._rejected = rejected
+        self._latencies = latencies
         self._last_ns = clock.monotonic_ns()
 
     def make(self) -> Batch:
@@ -100,6 +103,7 @@ class Stats:
             counts=self._counts(),
             thread_statuses=self._registry.encode(now_ns=now_ns, wall_ms=wall_ms),
             rejected_symbols=msgspec.json.encode(rejected),
+            latencies=self._latencies,
         )
 
 

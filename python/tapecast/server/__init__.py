@@ -1,7 +1,7 @@
 """The stream's server: WebSocket clients on one side, what the engine publishes on the other."""
 
 from tapecast.server.hub import Hub
-from tapecast.server.interfaces import Clock, EngineView, ServerCounts, StreamMessage
+from tapecast.server.interfaces import Clock, EngineView, ServerCounts
 from tapecast.server.limits import ServerLimits
 from tapecast.server.listener import Listener
 
@@ -12,5 +12,4 @@ __all__ = [
     "Listener",
     "ServerCounts",
     "ServerLimits",
-    "StreamMessage",
 ]

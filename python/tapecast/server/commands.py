@@ -14,8 +14,10 @@ from tapecast.messages.fields import (
     MAX_HISTORY_CANDLES,
     MAX_PARTIAL_MS,
     MIN_PARTIAL_MS,
+    SLOW_POLICIES,
     TOPIC,
     ErrorCode,
+    SlowPolicy,
 )
 
 __all__ = ["Document", "ReplyId", "check_size", "read_command", "read_id", "read_object"]
@@ -139,6 +141,9 @@ def _read_subscribe(document: Document) -> Subscribe:
             if "partial_ms" in document
             else UNSET
         ),
+        slow_policy=(
+            _read_slow_policy(document["slow_policy"]) if "slow_policy" in document else UNSET
+        ),
     )
 
 
@@ -171,6 +176,14 @@ def _read_since(value: Value) -> Since:
     if not isinstance(epoch, str):
         raise _mistake("since.epoch", epoch, "a string")
     return Since(epoch=epoch, seq=_read_integer("since.seq", seq, 0, None))
+
+
+def _read_slow_policy(value: Value) -> SlowPolicy:
+    """Return what the client wants to become of messages that it is too slow for."""
+    for policy in SLOW_POLICIES:
+        if value == policy:
+            return policy
+    raise _mistake("slow_policy", value, _any_of(f'"{policy}"' for policy in SLOW_POLICIES))
 
 
 def _read_history(value: Value) -> History:

@@ -1,11 +1,12 @@
 """Which messages a subscription lets through."""
 
 import re
+import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase, translate
 
-from tapecast.aliases import MessageType
-from tapecast.server.interfaces import StreamMessage
+from tapecast._core import Batch, Selection
+from tapecast.aliases import Category, MessageType
 
 __all__ = ["Filter"]
 
@@ -26,7 +27,6 @@ class Filter:
     Attributes:
         key: Equal for filters that let the same through; hashable.
         types: The types in a fixed order, or None.
-        passes_all: Whether there is nothing to filter.
     """
 
     __slots__ = (
@@ -34,43 +34,48 @@ class Filter:
         "_known",
         "_patterns",
         "_qualified",
-        "_types",
+        "_selection",
         "key",
-        "passes_all",
         "types",
     )
 
     def __init__(
         self, types: Iterable[MessageType] | None = None, symbols: Iterable[str] | None = None
     ) -> None:
-        self._types = None if types is None else frozenset(types)
         patterns = None if symbols is None else tuple(sorted(set(symbols)))
-        self.types = None if self._types is None else tuple(sorted(self._types))
+        self.types = None if types is None else tuple(sorted(set(types)))
         self.key = (self.types, patterns)
-        self.passes_all = types is None and symbols is None
         self._bare = _compile(pattern for pattern in patterns or () if ":" not in pattern)
         self._qualified = _compile(pattern for pattern in patterns or () if ":" in pattern)
         self._patterns = patterns or ()
-        self._known: dict[tuple[str | None, str], bool] | None = None if patterns is None else {}
+        self._known: dict[tuple[str, str], bool] | None = None if patterns is None else {}
+        self._selection = (
+            None
+            if types is None and symbols is None
+            else Selection(self.types, None if symbols is None else self._wants)
+        )
 
     @property
     def filters_symbols(self) -> bool:
         """Whether there are patterns of symbols."""
         return self._known is not None
 
-    def passes(self, message: StreamMessage) -> bool:
-        """Return whether the message belongs to the subscription."""
-        if self._types is not None and message.type not in self._types:
-            return False
-        if self._known is not None and message.type == "gap" and message.category == "option":
-            return any(_may_mean(pattern, str(message.symbol)) for pattern in self._patterns)
-        return (
-            self._known is None
-            or message.symbol is None
-            or self.matches(message.category, message.symbol)
-        )
+    @property
+    def key_bytes(self) -> int:
+        """About what the key takes in memory."""
+        return sum(map(sys.getsizeof, (*self.key, *self._patterns)))
 
-    def matches(self, category: str | None, symbol: str) -> bool:
+    def of(self, batch: Batch) -> Batch:
+        """Return the messages that belong to the subscription."""
+        return batch if self._selection is None else batch.select(self._selection)
+
+    def _wants(self, kind: MessageType, category: Category, symbol: str) -> bool:
+        """Return whether the patterns let messages about a symbol, or about a topic, through."""
+        if kind == "gap" and category == "option":
+            return any(_may_mean(pattern, symbol) for pattern in self._patterns)
+        return self.matches(category, symbol)
+
+    def matches(self, category: str, symbol: str) -> bool:
         """Return whether the patterns let a symbol through; remembered for each symbol."""
         if self._known is None:
             return True

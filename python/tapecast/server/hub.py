@@ -3,55 +3,93 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 from msgspec import UNSET
 
-from tapecast.aliases import MessageType
+from tapecast._core import Batch
 from tapecast.errors import SlowConsumerError
 from tapecast.messages import Subscribe
 from tapecast.messages.codec import snapshot_reply
-from tapecast.messages.fields import EVENT_TYPES
 from tapecast.server.commands import ReplyId
 from tapecast.server.filter import Filter
-from tapecast.server.interfaces import Clock, EngineView, Outbox, ServerCounts, StreamMessage
+from tapecast.server.interfaces import Clock, EngineView, Outbox, ServerCounts
 from tapecast.server.limits import ServerLimits
 from tapecast.server.partials import PartialSchedule
+from tapecast.server.share import Share, shares_of
+from tapecast.server.snapshots import Snapshots
 
 __all__ = ["Hub"]
 
 _LOGGER = logging.getLogger(__name__)
-_MAX_CACHED_BYTES = 16 << 20
+
+_RELIEVE_S: Final = 0.05
+"""How often slow subscribers are looked at while nothing is published."""
+
+# One write costs about as much as so many bytes more in it, and the loop is held up for one or two
+# milliseconds by as many as a slice has.
+_WRITE_COST_BYTES: Final = 16_384
+_SLICE_COST_BYTES: Final = 2 << 20
+_DEFLATE_COST: Final = 100
+"""What a compressed byte costs, in bytes that are written."""
 
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """The subscribers that share one filter, so that it runs once for them all.
+    """The subscribers that share one filter and one encoding, so that both are done once for all.
 
     Attributes:
+        key: What they have in common.
         filter: What the group lets through.
+        window_bits: What its messages are compressed with; 0 if they are not.
         joined: The `seq` that each member's snapshot contains, by member, in order of joining.
     """
 
+    key: object
     filter: Filter
+    window_bits: int
     joined: dict[Outbox, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """What waits for the broadcaster.
+
+    Attributes:
+        batch: Messages in the order of `seq`.
+        published_ns: When they were published, as the publisher's clock has it.
+        receivers: Who gets them; None for everyone.
+    """
+
+    batch: Batch
+    published_ns: int = 0
+    receivers: Sequence[Outbox] | None = None
 
 
 def _no_beat(_messages: int) -> None:
     """Report to nobody."""
 
 
+def _not_measured(_published_ns: int, _messages: int) -> None:
+    """Measure nothing."""
+
+
 class Hub:
     """Gives each subscriber its share of what is published: in order, no hole, no repeat.
 
-    Everything runs on one event loop. `publish` only queues; `run` (the broadcaster) drains the
-    queue in portions so that sockets get their turn in between. A subscriber joins with a snapshot
-    up to some `seq` and receives only what comes after it, whatever is still queued at that moment.
+    Everything runs on one event loop. `publish` only queues; `run` (the broadcaster) joins what was
+    queued meanwhile and writes it in portions, and to slices of the subscribers, so that sockets
+    get their turn in between. A subscriber joins with a snapshot up to some `seq` and receives only
+    what comes after it, whatever is still queued at that moment.
 
     Args:
         engine: Where snapshots and in-progress candles come from.
         limits: The server's limits.
+        on_written: Called after the last write of each portion, with the `published_ns` of what is
+            oldest in it and the number of its messages.
 
     Attributes:
         engine: The same.
@@ -59,20 +97,28 @@ class Hub:
         counts: The totals of everything that the server does.
     """
 
-    def __init__(self, engine: EngineView, *, limits: ServerLimits | None = None) -> None:
+    def __init__(
+        self,
+        engine: EngineView,
+        *,
+        limits: ServerLimits | None = None,
+        on_written: Callable[[int, int], None] | None = None,
+    ) -> None:
         self.counts = ServerCounts()
         self.engine = engine
         self.limits = limits or ServerLimits()
+        self._on_written = on_written or _not_measured
         self._groups: dict[object, _Group] = {}
         self._group_of: dict[Outbox, _Group] = {}
-        self._queue: deque[tuple[StreamMessage, bytes]] = deque()
+        self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
-        self._queued = asyncio.Event()
+        self._awake = asyncio.Event()
+        # What is being written of a portion, if that has begun.
+        self._writing: Iterator[int] | None = None
+        self._slow: set[Outbox] = set()
         self._partials = PartialSchedule()
         self._partials_changed = asyncio.Event()
-        self._snapshots: dict[object, bytes] = {}
-        self._snapshots_bytes = 0
-        self._snapshots_seq = -1
+        self._snapshots = Snapshots(engine)
 
     @property
     def subscribers(self) -> int:
@@ -86,37 +132,39 @@ class Hub:
 
     # What the daemon calls.
 
-    def publish(self, batch: Iterable[StreamMessage]) -> None:
+    def publish(self, batch: Batch, *, published_ns: int = 0) -> None:
         """Queue what the engine has published; never raises for a subscriber's sake.
 
         Args:
             batch: Messages in the order of `seq`.
+            published_ns: Now, on any clock, for `on_written`.
         """
-        if not self._group_of:
-            # Whoever joins later finds all of it in the snapshot.
-            return
-        for message in batch:
-            payload = message.payload
-            self._queue.append((message, payload))
-            self._queued_bytes += len(payload)
-        if self._queued_bytes > self.limits.max_queued_bytes:
-            self.flush_all()
-        elif self._queue:
-            self._queued.set()
+        # Without subscribers whoever joins later finds all of it in the snapshot.
+        if self._group_of and len(batch):
+            self._enqueue(_Queued(batch, published_ns))
 
-    async def run(self, *, beat: Callable[[int], None] = _no_beat) -> None:
+    async def run(self, clock: Clock, *, beat: Callable[[int], None] = _no_beat) -> None:
         """Hand on what is published until cancelled: the broadcaster.
 
         Args:
+            clock: Where monotonic seconds come from.
             beat: Called with the number of messages after each portion, and with 0 before each
                 wait.
         """
         while True:
             beat(0)
-            await self._queued.wait()
-            self._queued.clear()
-            while flushed := self.flush():
-                beat(flushed)
+            try:
+                async with asyncio.timeout(_RELIEVE_S if self._slow else None):
+                    await self._awake.wait()
+            except TimeoutError:
+                self.relieve(now_s=clock.monotonic_s())
+            self._awake.clear()
+            while (flushed := self.flush()) is not None:
+                if flushed:
+                    beat(flushed)
+                    # Most of the time there is nobody to look after, and the clock is left alone.
+                    if self._slow:
+                        self.relieve(now_s=clock.monotonic_s())
                 # One turn of the loop lets the transports write; a burst must not look like a slow
                 # consumer.
                 await asyncio.sleep(0)
@@ -163,14 +211,16 @@ class Hub:
         )
         # Nothing is awaited between the snapshot and the registration, so no message is published
         # between them.
-        snapshot = self._snapshot(
+        snapshot = self._snapshots.get(
             chosen, None if command.history is UNSET else command.history.candles
         )
         recovered = UNSET if command.since is UNSET else False
         reply = snapshot_reply(snapshot, reply_id=reply_id, recovered=recovered)
-        if not self._deliver(outbox, [reply], counted=False):
+        outbox.begin(None if command.slow_policy is UNSET else command.slow_policy)
+        if not self._attempt(outbox, partial(outbox.send, reply, counted=False)):
             return len(reply)
-        group = self._groups.setdefault(chosen.key, _Group(chosen))
+        key = (chosen.key, outbox.window_bits)
+        group = self._groups.setdefault(key, _Group(key, chosen, outbox.window_bits))
         group.joined[outbox] = self.engine.seq
         self._group_of[outbox] = group
         if command.partial_ms is not UNSET:
@@ -179,146 +229,213 @@ class Hub:
         return len(reply)
 
     def leave(self, outbox: Outbox) -> None:
-        """Stop a subscriber's stream; nothing happens if it has none."""
-        group = self._group_of.pop(outbox, None)
-        if group is None:
-            return
-        del group.joined[outbox]
-        if not group.joined:
-            del self._groups[group.filter.key]
-        self._partials.remove(outbox)
-        if not self._group_of:
-            self._queue.clear()
-            self._queued_bytes = 0
+        """End a subscriber's stream; nothing happens if it has none."""
+        has_stream = outbox in self._group_of
+        self._forget(outbox)
+        if has_stream:
+            self._attempt(outbox, outbox.end)
 
     def reply(self, outbox: Outbox, payload: bytes) -> None:
         """Send one reply to one subscriber, in order with its stream."""
-        self._deliver(outbox, [payload])
+        self._attempt(outbox, partial(outbox.send, payload))
 
     # The fan-out.
 
-    def flush(self) -> int:
-        """Hand the oldest portion of what is queued to its subscribers.
+    def flush(self) -> int | None:
+        """Write the next slice: the oldest portion of what is queued, to some of its subscribers.
 
         Returns:
-            The number of messages taken from the queue; 0 once it is empty.
+            The number of messages of a portion that is now written to all, 0 if it is not yet, and
+            None if there was nothing to do.
         """
-        portion: list[tuple[StreamMessage, bytes]] = []
-        size = 0
-        while self._queue and size < self.limits.flush_bytes:
-            portion.append(self._queue.popleft())
-            size += len(portion[-1][1])
-        self._queued_bytes -= size
-        if portion:
-            payloads = [payload for _, payload in portion]
-            for group in list(self._groups.values()):
-                self._flush_group(group, portion, payloads)
-        return len(portion)
+        if self._writing is None:
+            if not self._queue:
+                return None
+            self._writing = self._write_portion()
+        written = next(self._writing)
+        if written:
+            self._writing = None
+        return written
 
     def flush_all(self) -> None:
         """Hand everything that is queued to its subscribers."""
-        while self.flush():
+        while self.flush() is not None:
             pass
 
-    def _flush_group(
-        self, group: _Group, portion: list[tuple[StreamMessage, bytes]], payloads: list[bytes]
-    ) -> None:
-        """Hand one portion to the subscribers of one group."""
-        if not group.filter.passes_all:
-            portion = [item for item in portion if group.filter.passes(item[0])]
-            payloads = [payload for _, payload in portion]
-        if not portion:
-            return
-        first_seq = portion[0][0].seq
-        for outbox, joined_seq in list(group.joined.items()):
-            if joined_seq < first_seq:
-                self._deliver(outbox, payloads)
-            elif own := [payload for message, payload in portion if message.seq > joined_seq]:
-                self._deliver(outbox, own)
+    def relieve(self, *, now_s: float) -> None:
+        """Write to slow subscribers what was withheld from them, or cut them off.
+
+        Args:
+            now_s: Monotonic seconds.
+        """
+        for outbox in list(self._slow):
+            self._attempt(outbox, partial(outbox.relieve, now_s))
 
     def tick(self, *, now_s: float) -> None:
-        """Send the in-progress candles that are due.
+        """Queue the in-progress candles that are due, behind everything that they speak of.
 
         Args:
             now_s: Monotonic seconds.
         """
         for group in self._partials.due(now_s):
-            # An in-progress candle speaks of everything up to its `seq`, so that must be on its way
-            # first.
-            self.flush_all()
             since, newcomers, members = group.version, list(group.newcomers), list(group.members)
             if members:
-                group.version = self._send_partials(members, since)
+                group.version = self._queue_partials(members, since)
             if newcomers:
-                group.version = self._send_partials(newcomers, 0)
+                group.version = self._queue_partials(newcomers, 0)
                 group.promote()
 
-    def _send_partials(self, outboxes: Sequence[Outbox], since: int) -> int:
-        """Send the in-progress candles that changed after a version; return the new version."""
+    def _queue_partials(self, outboxes: Sequence[Outbox], since: int) -> int:
+        """Queue the in-progress candles that changed after a version; return the new version."""
         version, batch = self.engine.partials(since)
-        candles = [(message, message.payload) for message in batch]
-        for outbox in outboxes:
-            group = self._group_of.get(outbox)
-            if group is None:
-                continue
-            passing = [payload for message, payload in candles if group.filter.passes(message)]
-            if passing:
-                self._deliver(outbox, passing)
+        if len(batch):
+            self._enqueue(_Queued(batch, receivers=outboxes))
         return version
 
-    def _deliver(self, outbox: Outbox, payloads: Sequence[bytes], *, counted: bool = True) -> bool:
-        """Write to one subscriber and forget it if that fails; the others never notice.
+    def _enqueue(self, queued: _Queued) -> None:
+        self._queue.append(queued)
+        self._queued_bytes += queued.batch.frames_bytes
+        while self._queued_bytes > self.limits.max_queued_bytes:
+            self.flush()
+        self._awake.set()
+
+    def _write_portion(self) -> Iterator[int]:
+        """Write the oldest portion; yield 0 after each slice, and its messages after the last."""
+        queued = self._take_portion()
+        batch = Batch.joined([one.batch for one in queued])
+        receivers = queued[0].receivers
+        cost_bytes = 0
+        for step_bytes in self._write(batch, receivers):
+            cost_bytes += step_bytes
+            if cost_bytes >= _SLICE_COST_BYTES:
+                cost_bytes = 0
+                yield 0
+        if receivers is None:
+            self._on_written(queued[0].published_ns, len(batch))
+        yield len(batch)
+
+    def _take_portion(self) -> list[_Queued]:
+        """Take from the queue what is written at once: a batch, and what fits with it."""
+        portion = [self._queue.popleft()]
+        size = portion[0].batch.frames_bytes
+        while self._queue and portion[0].receivers is self._queue[0].receivers is None:
+            more = self._queue[0].batch.frames_bytes
+            if size + more > self.limits.flush_bytes:
+                break
+            portion.append(self._queue.popleft())
+            size += more
+        self._queued_bytes -= size
+        return portion
+
+    def _write(self, batch: Batch, receivers: Sequence[Outbox] | None) -> Iterator[int]:
+        """Write a portion; yield after each step what it cost, in bytes.
+
+        Whoever joins in between has the portion in the snapshot, also who was a member before: the
+        number of the snapshot tells.
+        """
+        for group, members in self._members(receivers):
+            shares = shares_of(
+                group.filter.of(batch),
+                max_bytes=self.limits.flush_bytes,
+                window_bits=group.window_bits,
+            )
+            yield _WRITE_COST_BYTES
+            for number, share in enumerate(shares):
+                # Between two shares of one subscriber its transport must have its turn.
+                yield _SLICE_COST_BYTES if number else _making_cost(share, group)
+                yield from self._write_share(
+                    share, group, members, is_current=receivers is not None
+                )
+
+    def _write_share(
+        self, share: Share, group: _Group, members: Iterable[Outbox], *, is_current: bool
+    ) -> Iterator[int]:
+        """Write a share to some members of its group."""
+        later: dict[int, Share | None] = {}
+        for outbox in list(members):
+            joined_seq = group.joined.get(outbox)
+            if joined_seq is None:
+                continue
+            own: Share | None = share
+            if joined_seq >= share.first_seq and not (is_current and joined_seq == share.first_seq):
+                if joined_seq not in later:
+                    later[joined_seq] = share.after(joined_seq)
+                own = later[joined_seq]
+            if own is not None:
+                self._deliver(outbox, own, is_current=is_current)
+                yield len(own.frames) + _WRITE_COST_BYTES
+
+    def _members(
+        self, receivers: Sequence[Outbox] | None
+    ) -> Iterable[tuple[_Group, Iterable[Outbox]]]:
+        """Return the groups with those of their members who are to receive something."""
+        if receivers is None:
+            return [(group, group.joined) for group in self._groups.values()]
+        members: dict[_Group, list[Outbox]] = {}
+        for outbox in receivers:
+            group = self._group_of.get(outbox)
+            if group is not None:
+                members.setdefault(group, []).append(outbox)
+        return members.items()
+
+    def _deliver(self, outbox: Outbox, share: Share, *, is_current: bool) -> None:
+        """Write a share to one subscriber, and forget it if that fails; the others never notice."""
+        try:
+            outbox.deliver(share, is_current=is_current)
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            self._lose(outbox, error)
+        else:
+            if outbox.is_slow or self._slow:
+                self._watch(outbox)
+
+    def _attempt(self, outbox: Outbox, action: Callable[[], None]) -> bool:
+        """Do something with one subscriber, and forget it if that fails.
 
         Returns:
             Whether it is still a subscriber to write to.
         """
         try:
-            outbox.deliver(payloads, counted=counted)
-        except SlowConsumerError as error:
+            action()
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            self._lose(outbox, error)
+            return False
+        self._watch(outbox)
+        return True
+
+    def _watch(self, outbox: Outbox) -> None:
+        """Look after a subscriber as long as it is slow."""
+        if not outbox.is_slow:
+            self._slow.discard(outbox)
+        elif outbox not in self._slow:
+            self._slow.add(outbox)
+            self._awake.set()
+
+    def _lose(self, outbox: Outbox, error: Exception) -> None:
+        """Log why a subscriber is lost, and forget it."""
+        if isinstance(error, SlowConsumerError):
             _LOGGER.warning("client %s was cut off: %s", outbox, error)
-        except Exception:
-            _LOGGER.exception("client %s was cut off: it could not be written to", outbox)
         else:
-            return True
-        self.leave(outbox)
-        return False
-
-    def _snapshot(self, chosen: Filter, history: int | None) -> bytes:
-        """Return the snapshot for a filter and history; made once for all who ask at one `seq`."""
-        if self._snapshots_seq != self.engine.seq:
-            self._forget_snapshots()
-            self._snapshots_seq = self.engine.seq
-        key = (chosen.key, history)
-        snapshot = self._snapshots.get(key)
-        if snapshot is None:
-            snapshot = self.engine.snapshot(
-                history=history or 0, types=_sections(chosen, history), symbols=self._names(chosen)
+            _LOGGER.error(
+                "client %s was cut off: it could not be written to", outbox, exc_info=error
             )
-            if self._snapshots_bytes + len(snapshot) > _MAX_CACHED_BYTES:
-                self._forget_snapshots()
-            self._snapshots[key] = snapshot
-            self._snapshots_bytes += len(snapshot)
-        return snapshot
+        self._forget(outbox)
 
-    def _forget_snapshots(self) -> None:
-        self._snapshots.clear()
-        self._snapshots_bytes = 0
-
-    def _names(self, chosen: Filter) -> set[str] | None:
-        """Return the known symbols that a filter lets through, as `category:SYMBOL`."""
-        if not chosen.filters_symbols:
-            return None
-        return {
-            f"{category}:{symbol}"
-            for category, symbol in self.engine.symbols()
-            if chosen.matches(category, symbol)
-        }
+    def _forget(self, outbox: Outbox) -> None:
+        """Take a subscriber out of everything, as far as it is in it."""
+        self._slow.discard(outbox)
+        group = self._group_of.pop(outbox, None)
+        if group is None:
+            return
+        del group.joined[outbox]
+        if not group.joined:
+            del self._groups[group.key]
+        self._partials.remove(outbox)
+        if not self._group_of:
+            self._queue.clear()
+            self._queued_bytes = 0
+            self._writing = None
 
 
-def _sections(chosen: Filter, history: int | None) -> Sequence[MessageType] | None:
-    """Return the types that a snapshot may hold; None for all."""
-    if history != 0:
-        return chosen.types
-    # The engine takes a history of 0 as "the newest candle", but who asked for 0 candles wants
-    # none.
-    return [name for name in chosen.types or EVENT_TYPES if name != "ohlcv"]
+def _making_cost(share: Share, group: _Group) -> int:
+    """Return what it cost to make a share."""
+    return len(share.frames) * _DEFLATE_COST if group.window_bits else 0

@@ -1,36 +1,15 @@
 """What the server asks of the engine and of the clock, and what the hub asks of a subscriber."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from tapecast._core import Batch
 from tapecast.aliases import MessageType
+from tapecast.messages.fields import SlowPolicy
+from tapecast.server.share import Share
 
-__all__ = ["Clock", "EngineView", "Outbox", "ServerCounts", "StreamMessage"]
-
-
-class StreamMessage(Protocol):
-    """One published message, already encoded."""
-
-    @property
-    def type(self) -> str:
-        """Type of the message, such as `trade`."""
-
-    @property
-    def category(self) -> str | None:
-        """Market of the symbol; None if the message has none."""
-
-    @property
-    def symbol(self) -> str | None:
-        """Symbol; None if the message concerns them all."""
-
-    @property
-    def seq(self) -> int:
-        """Number of the message; of an in-progress candle, the last number published."""
-
-    @property
-    def payload(self) -> bytes:
-        """One JSON object as UTF-8 bytes."""
+__all__ = ["Clock", "EngineView", "Outbox", "ServerCounts"]
 
 
 class EngineView(Protocol):
@@ -62,7 +41,7 @@ class EngineView(Protocol):
     def symbols(self) -> Sequence[tuple[str, str]]:
         """Return (category, symbol) of every symbol known so far."""
 
-    def partials(self, since: int = 0) -> tuple[int, Iterable[StreamMessage]]:
+    def partials(self, since: int = 0) -> tuple[int, Batch]:
         """Return the new version, and the in-progress candles that changed since an old one.
 
         Args:
@@ -81,18 +60,53 @@ class Clock(Protocol):
 
 
 class Outbox(Protocol):
-    """The hub's view of a subscriber."""
+    """The hub's view of a subscriber.
 
-    def deliver(self, payloads: Sequence[bytes], *, counted: bool = True) -> None:
-        """Send messages in order, now, without waiting.
+    What writes raises SlowConsumerError if the subscriber had to be cut off, and any other error if
+    it could not be written to; it is not to be used any more then.
+    """
+
+    @property
+    def window_bits(self) -> int:
+        """The window that streamed messages are compressed with for it; 0 for plain ones."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether `relieve` must be called every now and then."""
+
+    def begin(self, policy: SlowPolicy | None) -> None:
+        """Take note of a new subscription.
 
         Args:
-            payloads: Finished messages; they are shared between subscribers.
-            counted: Whether these bytes count against the limit of pending bytes. A snapshot's do
-                not: it may be larger than the limit by itself.
+            policy: What it wants to become of messages for which there is no room; None for what
+                the server does by itself.
+        """
 
-        Raises:
-            SlowConsumerError: If too much waits for this subscriber; it has been cut off.
+    def end(self) -> None:
+        """Write what was withheld, as the subscription is over."""
+
+    def send(self, payload: bytes, *, counted: bool = True) -> None:
+        """Send a reply, now, without waiting, in order with the stream.
+
+        Args:
+            payload: One finished message.
+            counted: Whether these bytes count against the limits. A snapshot's do not: it may be
+                larger than the limits by itself.
+        """
+
+    def deliver(self, share: Share, *, is_current: bool = False) -> None:
+        """Send streamed messages in order, now, without waiting, or what the policy makes of them.
+
+        Args:
+            share: The messages; shared between subscribers.
+            is_current: Whether they are of use only now, so that a slow subscriber does without.
+        """
+
+    def relieve(self, now_s: float) -> None:
+        """Write what was withheld if there is room again, or cut off who was too slow for too long.
+
+        Args:
+            now_s: Monotonic seconds.
         """
 
 
@@ -102,8 +116,8 @@ class ServerCounts:
 
     Attributes:
         sent_messages: Messages handed to clients' sockets, replies and snapshots included.
-        dropped_messages: Messages of deliveries that were not yet sent whole when their client was
-            cut off.
+        dropped_messages: Messages that a slow client did not get: dropped or replaced by newer ones
+            on its behalf, or still waiting when it was cut off.
         slow_consumers: Clients that were cut off because too much waited for them.
         rejected_clients: Connections that were answered 503.
         command_errors: Commands that were answered with an error.

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tapecast.messages.fields import SlowPolicy
+
 __all__ = ["ServerLimits"]
 
 
@@ -18,8 +20,16 @@ class ServerLimits:
         command_burst: Commands that it may send at once.
         max_errors_in_row: Errors without a good command between them, at which the connection is
             closed (1008).
-        max_pending_bytes: Bytes that may wait for a client, snapshots aside, before it is cut off.
-        flush_bytes: Bytes that are handed to the sockets before other work gets a turn.
+        slow_policy: What becomes of the messages of a client over the soft limit, unless it asks
+            for something else: the newest of each kind is kept (`conflate`), nothing is (`drop`),
+            or they are written all the same, until it is cut off (`disconnect`).
+        soft_pending_bytes: Bytes that may wait for a client, snapshots aside, before it is slow.
+        max_pending_bytes: Bytes that may wait for a client, snapshots aside and what is withheld
+            from it included, before it is cut off.
+        slow_after_s: Time over the soft limit after which a client is cut off.
+        send_buffer_bytes: What the kernel is asked to hold for a client; Linux takes twice as much.
+        compression: Whether messages are compressed for clients that offer it.
+        flush_bytes: Bytes that are written to one client before others get a turn.
         max_queued_bytes: Bytes that may wait in the hub for the broadcaster; beyond it, publishing
             writes at once.
         retry_after_s: When a client that was answered 503 should come back.
@@ -37,8 +47,13 @@ class ServerLimits:
     commands_per_s: float = 20.0
     command_burst: int = 40
     max_errors_in_row: int = 10
+    slow_policy: SlowPolicy = "conflate"
+    soft_pending_bytes: int = 262_144
     max_pending_bytes: int = 1_048_576
-    flush_bytes: int = 262_144
+    slow_after_s: float = 2.0
+    send_buffer_bytes: int = 131_072
+    compression: bool = False
+    flush_bytes: int = 65_536
     max_queued_bytes: int = 16_777_216
     retry_after_s: int = 5
     handshake_timeout_s: float = 5.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import CloseCode
 from websockets.protocol import State
 
@@ -18,6 +19,7 @@ from tapecast.server.hub import Hub
 from tapecast.server.interfaces import Clock
 from tapecast.server.protocol import CommandReader, Outcome, pong, unsubscribed
 from tapecast.server.subscriber import Subscriber
+from tapecast.server.wire import MAX_WINDOW_BITS, MEMORY_LEVEL
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server
@@ -102,8 +104,9 @@ class Listener:
                 process_request=self._routes.process_request,
                 process_response=self._routes.process_response,
                 server_header=None,
-                # One frame serves every client only if nothing is compressed for each.
+                # The library would compress for each client; see `_deflate`.
                 compression=None,
+                extensions=[_deflate()] if limits.compression else None,
                 open_timeout=limits.handshake_timeout_s,
                 ping_interval=limits.ping_interval_s,
                 ping_timeout=limits.ping_timeout_s,
@@ -114,7 +117,12 @@ class Listener:
                 create_connection=_tracking(
                     self._connections, most=limits.max_clients + _MOST_HANDSHAKES
                 ),
+                start_serving=False,
             )
+            for listening in self._server.sockets:
+                # Accepted sockets inherit it. The kernel would take megabytes for who never reads.
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
+            await self._server.start_serving()
         except OSError as error:
             # Name resolution has numbers of its own, below zero on Linux.
             number = error.errno or 0
@@ -211,6 +219,17 @@ class Listener:
             self._hub.leave(subscriber)
             self._hub.reply(subscriber, unsubscribed(reply_id=outcome.reply_id))
         return 0
+
+
+def _deflate() -> ServerPerMessageDeflateFactory:
+    """Return what negotiates compression such that one compressed message serves all clients."""
+    return ServerPerMessageDeflateFactory(
+        server_no_context_takeover=True,
+        client_no_context_takeover=True,
+        server_max_window_bits=MAX_WINDOW_BITS,
+        client_max_window_bits=MAX_WINDOW_BITS,
+        compress_settings={"memLevel": MEMORY_LEVEL},
+    )
 
 
 def _tracking(connections: set[ServerConnection], *, most: int) -> type[ServerConnection]:
