@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tapecast import Engine, aggregate, aggregate_files
 from tapecast.aliases import Category
 from tapecast.batch import apply_frames, batch_engine, candle_messages
-from tapecast.errors import DecodeError, RecordingDamaged
+from tapecast.errors import DecodeError
 from tapecast.files import Listener, all_cores, apply_files
 from tapecast.recording import MAX_LINE_BYTES, Recording
 
@@ -457,7 +457,3 @@ def test_a_recorded_session_gives_what_aggregate_gives(shared_data: Path) -> Non
         warnings.simplefilter("error")
         candles = aggregate_files(path, category="spot", exact=True)
     np.testing.assert_array_equal(candles, aggregate(Recording(path), category="spot", exact=True))
-
-
-def test_damage_is_a_feed_error_of_its_own() -> None:
-    assert str(RecordingDamaged("a.gz: cut")) == "a.gz: cut"
