@@ -4,9 +4,12 @@
 //! exchange's trade id in each row) and that of spot (`spot/`: milliseconds, and for an id the
 //! number of the row in its file).
 
+use memchr::memchr_iter;
+
 use crate::decimal::Decimal;
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::{MAX_EVENT_MS, check_symbol, parse_decimal, parse_id, parse_ms};
+use crate::swar;
 use crate::trade::{Category, Side, Trade, TradeId};
 
 /// Where a value stands in its line, and its text.
@@ -211,6 +214,12 @@ impl Layout {
 
     /// A row number begins anew in each file of spot trades: with the time it is an identity.
     fn id_of(&self, found: Found<'_>, event_ms: i64) -> Result<TradeId, FrameError> {
+        if self.kind == Kind::Futures
+            && let Ok(text) = found.1.try_into()
+            && let Some((high, low)) = swar::uuid(text)
+        {
+            return Ok(TradeId::Uuid(high, low));
+        }
         let text = text_of("trade id", found)?;
         match self.kind {
             Kind::Futures => parse_id(text)
@@ -229,10 +238,10 @@ impl Layout {
 
 /// The cells of a line, with their places.
 fn cells(line: &[u8]) -> impl Iterator<Item = Found<'_>> {
-    let mut at = 0;
-    line.split(|byte| *byte == b',').map(move |cell| {
-        let found = (at, cell);
-        at += cell.len() + 1;
+    let mut begin = 0;
+    memchr_iter(b',', line).chain([line.len()]).map(move |end| {
+        let found = (begin, &line[begin..end]);
+        begin = end + 1;
         found
     })
 }
