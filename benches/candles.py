@@ -8,8 +8,8 @@ take part where they are installed: they fold floats, and know no trade twice.
 import argparse
 import gc
 import importlib
-import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,11 +24,11 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from corpus import write_corpus
 
-from tapecast import __version__, aggregate, aggregate_files
+from tapecast import aggregate, aggregate_files
 from tapecast.files import all_cores
 from tapecast.recording import Recording
 
-__all__ = ["check", "contenders", "main"]
+__all__ = ["check", "contenders", "main", "peak_mib"]
 
 Contender: TypeAlias = Callable[[Path], int]
 """Makes the candles of a recording and returns how many trades are in them."""
@@ -111,21 +111,37 @@ def measure(path: Path, trades: int, runs: int) -> dict[str, list[float]]:
     return rates
 
 
+_PEAK: Final = """
+import resource, sys
+from tapecast import aggregate_files
+aggregate_files(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def peak_mib(*paths: Path) -> int:
+    """Return the most memory of a process of its own that makes the candles on all cores."""
+    words = [sys.executable, "-c", _PEAK, *map(str, paths)]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 -- the bench itself
+    return int(done.stdout)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write a recording, check, measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=600_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where the recording is written for a while")
+    parser.add_argument("--markdown", action="store_true", help="a table; the default")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         path = Path(folder) / "linear.jsonl"
         trades = write_corpus(path, chosen.frames)
         check(path, trades)
         megabytes = path.stat().st_size / 1e6
-        print(f"{megabytes:.0f} MB, {trades} trades, {chosen.runs} runs;")
-        print(f"tapecast {__version__}, CPython {platform.python_version()}\n")
+        print(f"{megabytes:.0f} MB, {trades} trades, {chosen.runs} runs:\n")
         rates = measure(path, trades, chosen.runs)
+        nothing_mib, peak = peak_mib(), peak_mib(path)
     one = statistics.median(rates["tapecast, 1 job"])
     print("| contender | k trades/s, median [min..max] | to 1 job |")
     print("|---|--:|--:|")
@@ -133,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         median = statistics.median(values)
         spread = f"[{min(values):,.0f}..{max(values):,.0f}]"
         print(f"| {name} | {median:,.0f} {spread} | {median / one:.2f} |")
+    print(f"\nPeak memory on all cores: {peak} MiB, of which {nothing_mib} MiB without a file.")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ def test_it_prints_a_row_for_everyone_who_takes_part(
 ) -> None:
     load("corpus")
     bench = load("candles")
-    bench.main(["--frames", "300", "--runs", "1", "--folder", str(tmp_path)])
+    bench.main(["--frames", "300", "--runs", "1", "--markdown", "--folder", str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith(" trades, 1 runs;")
-    assert [line.split("|")[1].strip() for line in lines[5:]] == list(bench.contenders())
+    assert lines[0].endswith(" trades, 1 runs:")
+    rows = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
+    assert rows[1:] == list(bench.contenders())
+    assert lines[-1].startswith("Peak memory on all cores: ")
     assert list(tmp_path.iterdir()) == []
 
 
