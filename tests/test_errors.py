@@ -13,6 +13,7 @@ from tapecast.errors import (
     FeedError,
     FeedForbidden,
     FeedStale,
+    RecordingDamaged,
     SlowConsumerError,
     TapecastError,
 )
@@ -29,6 +30,10 @@ SAMPLES: list[tuple[TapecastError, str]] = [
         'trade size is "-1", expected a decimal (byte 118)',
     ),
     (FeedError("the exchange answered 403"), "the exchange answered 403"),
+    (
+        RecordingDamaged("a.gz: gzip data is cut short at byte 9, expected a whole recording"),
+        "a.gz: gzip data is cut short at byte 9, expected a whole recording",
+    ),
     (
         FeedForbidden("GET /v5/market/time", 403),
         "GET /v5/market/time was answered HTTP 403, expected 200",
@@ -70,6 +75,7 @@ def test_the_tree_is_the_documented_one() -> None:
         "FeedError": (TapecastError,),
         "FeedForbidden": (FeedError,),
         "FeedStale": (FeedError, TimeoutError),
+        "RecordingDamaged": (FeedError,),
         "CommandError": (TapecastError,),
         "SlowConsumerError": (TapecastError,),
     }

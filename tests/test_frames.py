@@ -63,6 +63,11 @@ def test_a_frame_nested_without_end_is_left_to_the_engine() -> None:
     assert (frame_topic(frame), frame_ts_ms(frame), accepts(frame)) == (None, None, False)
 
 
+@pytest.mark.parametrize("ts", ["1790000000000.0", "true", "null", '"1"', "1" + "0" * 30])
+def test_a_time_that_is_none_is_not_told(ts: str) -> None:
+    assert frame_ts_ms(b'{"topic":"publicTrade.X","ts":%s}' % ts.encode()) is None
+
+
 def test_real_control_frames_are_no_trade_frames(shared_data: Path) -> None:
     lines = (shared_data / "bybit_ws_singles" / "control_frames.jsonl").read_bytes().splitlines()
     assert len(lines) == 14

@@ -1,12 +1,13 @@
 """Bybit's public trades as a live, exact, never-silent telemetry stream.
 
-`Engine` turns exchange frames into candles, counters and messages; `aggregate` and `decode_trades`
-serve recorded frames. The daemon is the command `tapecast serve`.
+`Engine` turns exchange frames into candles, counters and messages; `aggregate`, `aggregate_files`
+and `decode_trades` serve recorded frames. The daemon is the command `tapecast serve`.
 """
 
 from tapecast._core import Batch, Engine, Message, __version__, decode_trades
 from tapecast.batch import aggregate
 from tapecast.errors import CommandError, ConfigError, DecodeError, FeedError, TapecastError
+from tapecast.files import aggregate_files
 
 __all__ = [
     "Batch",
@@ -19,5 +20,6 @@ __all__ = [
     "TapecastError",
     "__version__",
     "aggregate",
+    "aggregate_files",
     "decode_trades",
 ]

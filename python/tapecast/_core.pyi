@@ -8,8 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, final
 
 from tapecast.aliases import Category, MessageType, Rows
+from tapecast.errors import DecodeError
 
-__all__ = ["Batch", "Engine", "Latency", "Message", "Selection", "__version__", "decode_trades"]
+__all__ = [
+    "Batch",
+    "Block",
+    "Engine",
+    "Latency",
+    "Layout",
+    "Message",
+    "Selection",
+    "__version__",
+    "decode_trades",
+]
 
 __version__: str
 
@@ -176,6 +187,55 @@ class Engine:
             ValueError: If the category is unknown.
         """
 
+    def feed_many(
+        self, frames: list[bytes], *, received_ns: int, category: Category = "linear"
+    ) -> tuple[Batch, list[tuple[int, DecodeError]]]:
+        """Apply many exchange frames in their order, as `feed` would one by one, into one batch.
+
+        Other threads run meanwhile. A malformed frame does not keep the others from being applied.
+
+        Args:
+            frames: One text frame each, as UTF-8 bytes.
+            received_ns: Wall clock at receipt, in nanoseconds since the epoch.
+            category: What the connection carries.
+
+        Returns:
+            What must be published, and of every frame that was refused its index and its error.
+
+        Raises:
+            ValueError: If the category is unknown; nothing is applied then.
+        """
+
+    def absorb(self, block: Block, *, lines: int = 0) -> list[tuple[int, DecodeError]]:
+        """Apply the lines of a decoded block, without publishing; other threads run meanwhile.
+
+        For engines whose clock is event time. The candles and counts are those of feeding each
+        frame; recent trades are not kept. The minutes of refused frames count as missed.
+
+        Args:
+            block: Holds nothing any more afterwards.
+            lines: How many lines of the file came before.
+
+        Returns:
+            Of every line that was refused its number in the block, from 0, and its error.
+        """
+
+    def refuse(self, topic: str | None, ts_ms: int | None, *, category: Category) -> Batch:
+        """Take note that a recorded frame was refused: its trades are missing in their minute.
+
+        Publishes gaps, and the closed candles that they touch.
+
+        Args:
+            topic: Symbol (for options base coin) of the frame; where `None` or longer than one can
+                be, any topic known so far is meant.
+            ts_ms: Its own time, in milliseconds since the epoch; where `None`, the greatest time
+                seen is meant, and both where they are far apart.
+            category: What it carries.
+
+        Raises:
+            ValueError: If the category is unknown.
+        """
+
     def advance(self, now_ms: int) -> Batch:
         """Close every window whose end and grace have passed at `now_ms`, oldest first.
 
@@ -224,11 +284,14 @@ class Engine:
         Topics that are uncovered already stay so without a word.
         """
 
-    def miss(self, from_ms: int, to_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
+    def miss(
+        self, from_ms: int, to_ms: int, *, category: Category, topics: Sequence[str] | None
+    ) -> Batch:
         """Take note that trades of these topics were missed from `from_ms` to `to_ms`.
 
         The stretch, which `to_ms` is not part of, is over; `uncover` is for one that goes on.
-        Publishes a gap that is `unhealed`, and closed candles that it makes incomplete.
+        Topics are any known so far where `None`. Publishes gaps that are `unhealed`, and closed
+        candles that they make incomplete.
         """
 
     def partials(self, since: int = 0) -> tuple[int, Batch]:
@@ -287,6 +350,71 @@ class Engine:
     @property
     def counts(self) -> dict[str, int]:
         """The engine's totals by their names on the wire."""
+
+@final
+class Layout:
+    """Which column of an archive of trades holds what, read off its header.
+
+    The layouts are those of `public.bybit.com`: `trading/` (futures) and `spot/`.
+
+    Args:
+        header: The first line of the file.
+        category: What the rows hold; futures or spot, as the columns are.
+        symbol: The symbol of every row; a column of symbols goes before it.
+
+    Raises:
+        DecodeError: If columns are missing, repeated or unknown, or are those of another category.
+        ValueError: If the category is unknown.
+    """
+
+    def __new__(cls, header: bytes, *, category: Category, symbol: str | None = None) -> Layout: ...
+
+@final
+class Block:
+    """A piece of a file of frames or trades, decoded apart from any engine.
+
+    Blocks are decoded on any threads, and then absorbed by one engine in the order of the file.
+    """
+
+    def __new__(cls) -> Block: ...
+    def decode(
+        self,
+        head: bytes,
+        body: bytes,
+        end: int,
+        *,
+        category: Category,
+        layout: Layout | None = None,
+    ) -> list[tuple[int, bytes]]:
+        """Decode whole lines in place of what the block held; other threads run meanwhile.
+
+        Args:
+            head: The beginning of the first line.
+            body: What follows it.
+            end: Where the last line ends in the body; what stands behind is not looked at.
+            category: What the lines hold.
+            layout: The columns of an archive; lines are frames where `None`.
+
+        Returns:
+            Of every line that is neither blank nor a well-formed trade message its place in the
+            block, and its text. Say by `settle` or `pass_over` what each one is.
+
+        Raises:
+            ValueError: If the category is unknown.
+        """
+
+    def settle(self, item: int, *, topic: str | None, ts_ms: int | None) -> None:
+        """Take note that an odd line is a refused frame, and of what topic and time."""
+
+    def pass_over(self, item: int) -> None:
+        """Take note that an odd line is no trade message."""
+
+    @property
+    def lines(self) -> int:
+        """How many lines it held when it was decoded, blank ones included."""
+    @property
+    def first_ms(self) -> int | None:
+        """The smallest time in its first frame with trades, in milliseconds since the epoch."""
 
 def decode_trades(frame: bytes, *, category: Category | None = None, exact: bool = False) -> Rows:
     """Decode one exchange frame into a structured array of its trades, in its order.

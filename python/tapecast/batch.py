@@ -14,18 +14,12 @@ from tapecast.frames import frame_topic, frame_ts_ms, is_control_frame, is_trade
 
 __all__ = ["ANY_MS", "aggregate", "apply_frames", "batch_engine", "candle_messages", "mark_refused"]
 
-_IN_FLIGHT_MS: Final = 1_000
-"""How much older than its frame a trade may be: far more than was ever seen."""
-
 ANY_MS: Final = 366 * 86_400_000
 """The longest time that an engine takes, a year: in an ordinary recording no trade is too late."""
 
 _MAX_TRADE_IDS: Final = 2_000_000
 """Ids that are remembered, so that memory has a bound: the oldest minutes of a longer recording are
 final, and only what is further out of order than so many trades comes too late."""
-
-_PLAUSIBLE_MS: Final = 60_000
-_MAX_TOPIC_CHARS: Final = 32
 
 
 def batch_engine(
@@ -105,35 +99,7 @@ def mark_refused(engine: Engine, frame: bytes, *, category: Category) -> Batch:
     Returns:
         What must be published: a gap for each topic, and candles that are incomplete now.
     """
-    topic = frame_topic(frame)
-    if topic is not None and len(topic) <= _MAX_TOPIC_CHARS:
-        topics = [topic]
-    else:
-        topics = _topics(engine, category)
-    return Batch.joined(
-        [
-            engine.miss(at_ms - _IN_FLIGHT_MS, at_ms + 1, category=category, topics=topics)
-            for at_ms in _times_meant(frame_ts_ms(frame), engine.event_ms)
-        ]
-    )
-
-
-def _times_meant(ts_ms: int | None, clock_ms: int | None) -> list[int]:
-    """Return when a refused frame's trades may have been: its own time, and the clock in doubt."""
-    if ts_ms is None:
-        return [] if clock_ms is None else [clock_ms]
-    if clock_ms is None or abs(ts_ms - clock_ms) <= _PLAUSIBLE_MS:
-        return [ts_ms]
-    # A quiet symbol, a file out of order, or a damaged time: nobody knows which.
-    return sorted((ts_ms, clock_ms))
-
-
-def _topics(engine: Engine, category: Category) -> list[str]:
-    """Return the topics of a category's symbols known so far; those of options are base coins."""
-    symbols = [symbol for known, symbol in engine.symbols() if known == category]
-    if category == "option":
-        symbols = [symbol.partition("-")[0] for symbol in symbols]
-    return list(dict.fromkeys(symbols))
+    return engine.refuse(frame_topic(frame), frame_ts_ms(frame), category=category)
 
 
 def aggregate(  # noqa: PLR0913 -- keyword-only settings
@@ -184,10 +150,15 @@ def aggregate(  # noqa: PLR0913 -- keyword-only settings
         revise_window_ms=revise_window_ms,
     )
     apply_frames(engine, frames, category=category, on_bad_frame=on_bad_frame)
+    warn_of_late_trades(engine, stacklevel=3)
+    return engine.candles(exact=exact)
+
+
+def warn_of_late_trades(engine: Engine, *, stacklevel: int) -> None:
+    """Warn of trades that are in no candle because they came too late."""
     if late := engine.counts["late_trades"]:
         text = f"{late} trades came too late and are in no candle"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
-    return engine.candles(exact=exact)
+        warnings.warn(text, RuntimeWarning, stacklevel=stacklevel)
 
 
 class _Candles(msgspec.Struct):

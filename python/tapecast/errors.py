@@ -12,6 +12,7 @@ __all__ = [
     "FeedError",
     "FeedForbidden",
     "FeedStale",
+    "RecordingDamaged",
     "SlowConsumerError",
     "TapecastError",
 ]
@@ -107,6 +108,10 @@ class FeedStale(FeedError, TimeoutError):  # noqa: N818 -- a state of the feed, 
             f"line {self.line} was silent for {self.silent_s:.1f} s, "
             f"expected at most {self.limit_s:.1f} s"
         )
+
+
+class RecordingDamaged(FeedError):  # noqa: N818 -- the name states what happened
+    """A file that cannot be read to its end; what came before is good."""
 
 
 class CommandError(TapecastError):

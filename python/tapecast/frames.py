@@ -15,6 +15,9 @@ __all__ = [
 TOPIC_PREFIX: Final = "publicTrade."
 """What the topic of a trade frame begins with; a symbol follows, or a base coin for options."""
 
+_MAX_MS: Final = 1 << 62
+"""Far beyond every time, and within 64 bits."""
+
 _BEGINNINGS: Final = (b'{"topic":"publicTrade.', b'{"id":"publicTrade.')
 
 
@@ -56,8 +59,9 @@ def frame_topic(frame: bytes) -> str | None:
 def frame_ts_ms(frame: bytes) -> int | None:
     """Return when the exchange made a frame, in milliseconds; `None` where it does not say."""
     head = _head(frame)
-    # `True` is an integer in Python.
-    return head.ts if head is not None and type(head.ts) is int else None
+    if head is None or type(head.ts) is not int:  # `True` is an integer in Python
+        return None
+    return head.ts if abs(head.ts) < _MAX_MS else None
 
 
 def _head(frame: bytes) -> _Head | None:

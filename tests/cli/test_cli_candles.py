@@ -143,6 +143,37 @@ def test_several_files_of_any_compression_are_one_recording(
     assert (result.exit_code, result.stdout) == (0, printed(recording, "csv"))
 
 
+def test_the_number_of_jobs_changes_nothing(recording: Path) -> None:
+    assert {printed(recording, "csv", "--jobs", jobs) for jobs in ("1", "2", "7")} == {
+        printed(recording, "csv")
+    }
+
+
+def test_an_archive_of_trades_is_read_by_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "BTCUSDT_2026-09-21.csv.gz"
+    lines = ["id,timestamp,price,volume,side,rpi", "1,1790000040000,80681.9,0.01,buy,0"]
+    path.write_bytes(gzip.compress("\n".join([*lines, "2,1790000040001,x,1,buy,0"]).encode()))
+    result = invoke("candles", path, "--category", "spot", "--format", "csv")
+    [row] = csv.DictReader(io.StringIO(result.stdout))
+    assert (row["symbol"], row["close"], row["volume"]) == ("BTCUSDT", "80681.9", "0.01")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"tapecast: {path}:3: frame was refused: trade price is x, expected a positive decimal "
+        "(byte 16)\n"
+    )
+
+
+def test_an_archive_of_another_category_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "BTCUSDT_2026-09-21.csv"
+    path.write_text("id,timestamp,price,volume,side\n1,1790000040000,80681.9,0.01,buy\n")
+    result = invoke("candles", path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f'tapecast: {path}:1: category is "linear", expected spot, whose columns these are '
+        "(byte 0)\n"
+    )
+
+
 @pytest.mark.parametrize("category", ["linear", "inverse", "spot"])
 def test_the_category_is_what_the_flag_says(recording: Path, category: str) -> None:
     lines = printed(recording, "jsonl", "--category", category).splitlines()
@@ -254,12 +285,16 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, recording: Path)
     assert result.stderr == f"tapecast: {tmp_path}: is a directory\n"
 
 
-def test_a_file_that_is_cut_short_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_short_gives_what_can_be_read_and_says_where_it_ends(
+    tmp_path: Path, recording: Path
+) -> None:
     path = tmp_path / "day.gz"
-    path.write_bytes(gzip.compress(FRAMES[0], mtime=0)[:-1])
+    path.write_bytes(gzip.compress(b"".join(FRAMES), mtime=0)[:-1])
     size = path.stat().st_size
-    result = invoke("candles", path)
-    assert (result.exit_code, result.stdout) == (1, "")
+    result = invoke("candles", path, "--format", "csv")
+    assert result.exit_code == 1
+    prices = [line.split(",")[4:12] for line in printed(recording, "csv").splitlines()]
+    assert [line.split(",")[4:12] for line in result.stdout.splitlines()] == prices
     assert result.stderr == (
         f"tapecast: {path}: gzip data is cut short at byte {size}, expected a whole recording\n"
     )
@@ -270,6 +305,7 @@ def test_a_file_that_is_cut_short_is_one_line(tmp_path: Path) -> None:
     [
         ([], "Missing argument 'FILES...'."),
         (["--timeframe", "5m", "x"], "Invalid value for '--timeframe': '5m' is not '1m'."),
+        (["--jobs", "0", "x"], "Invalid value for '--jobs': 0 is not in the range x>=1."),
         (["--category", "x", "x"], f"Invalid value for '--category': 'x' {CATEGORIES}."),
     ],
 )

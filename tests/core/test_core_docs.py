@@ -36,7 +36,10 @@ def test_docstring_is_that_of_the_stub(name: str) -> None:
 
 
 def test_reference_covers_what_the_extension_exports() -> None:
-    classes = (_core.Batch, _core.Engine, _core.Latency, _core.Message, _core.Selection)
+    classes = (
+        *(_core.Batch, _core.Block, _core.Engine, _core.Latency),
+        *(_core.Layout, _core.Message, _core.Selection),
+    )
     members = {
         f"{owner.__name__}.{name}"
         for owner in classes

@@ -1,10 +1,10 @@
 """`tapecast candles`."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 from rich.console import Console
@@ -12,17 +12,20 @@ from rich.progress import Progress
 
 from tapecast import Engine
 from tapecast.aliases import Category
-from tapecast.batch import ANY_MS, apply_frames, batch_engine
+from tapecast.batch import ANY_MS, batch_engine
 from tapecast.cli.candle_output import Style, print_candles
 from tapecast.cli.options import CATEGORIES
-from tapecast.errors import DecodeError
+from tapecast.errors import DecodeError, RecordingDamaged
+from tapecast.files import Listener, all_cores, apply_files
 from tapecast.recording import Recording
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 __all__ = ["command"]
 
 _SHOWN_BAD_FRAMES: Final = 10
 _LONG_BYTES: Final = 4 << 20
-_STEP_FRAMES: Final = 1000
 
 
 @click.command(short_help="Print the candles of recorded frames.")
@@ -72,6 +75,12 @@ _STEP_FRAMES: Final = 1000
     metavar="MS",
     help="How late a trade may come, by the times of the frames. [default: any]",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many threads decode. [default: all cores]",
+)
 @click.pass_context
 def command(  # noqa: PLR0913 -- one parameter an option
     ctx: click.Context,
@@ -84,17 +93,20 @@ def command(  # noqa: PLR0913 -- one parameter an option
     open_rule: Literal["first_trade", "previous_close"],
     without_block_trades: bool,
     revise_window_ms: int,
+    jobs: int | None,
 ) -> None:
     """Print the one-minute candles of recorded frames, exact to the last digit.
 
-    FILES hold one raw exchange frame a line; plain, gzip or Zstandard. The minute of the last trade
-    is still in progress. Frames that are refused, and trades that come too late for any candle, are
-    reported on stderr and left out; the exit code is then 1.
+    FILES hold one raw exchange frame a line, or are the exchange's archives of trades
+    (public.bybit.com, CSV); plain, gzip or Zstandard. The minute of the last trade is still in
+    progress. Frames and rows that are refused, trades that come too late for any candle, and where
+    a damaged file ends, are reported on stderr and left out; the exit code is then 1.
 
     \b
     Examples:
       tapecast candles day.jsonl.zst
       tapecast candles --category spot --format csv a.jsonl.gz b.jsonl.gz > candles.csv
+      tapecast candles --category spot BTCUSDT_2026-09-01.csv.gz
     """  # noqa: D301 -- click wants the character itself
     engine = batch_engine(
         empty=empty,
@@ -102,7 +114,8 @@ def command(  # noqa: PLR0913 -- one parameter an option
         include_block_trades=not without_block_trades,
         revise_window_ms=revise_window_ms,
     )
-    foreign = _read(engine, [Recording(path) for path in files], category)
+    reading = _Reading(engine, [Recording(path) for path in files], category)
+    foreign = reading.run(all_cores() if jobs is None else jobs)
     print_candles(engine, style)
     bad, late = engine.counts["bad_frames"], engine.counts["late_trades"]
     is_empty = not engine.symbols()
@@ -115,36 +128,54 @@ def command(  # noqa: PLR0913 -- one parameter an option
         click.echo(f"tapecast: {bad} frames were refused in all", err=True)
     if late:
         click.echo(f"tapecast: {late} trades came too late and are in no candle", err=True)
-    ctx.exit(1 if bad or late or (is_empty and foreign) else 0)
+    ctx.exit(1 if bad or late or reading.is_damaged or (is_empty and foreign) else 0)
 
 
-def _read(engine: Engine, recordings: Sequence[Recording], category: Category) -> int:
-    """Feed all recordings, with a progress bar on a terminal where that takes a while.
+class _Reading:
+    """Applies all files, with a progress bar on a terminal where that takes a while.
 
-    Returns:
-        How many frames were passed over that are no answers of the exchange either.
+    Attributes:
+        is_damaged: Whether a file could not be read to its end.
     """
-    foreign = 0
-    size_bytes = sum(recording.size_bytes for recording in recordings)
-    shown = size_bytes >= _LONG_BYTES and sys.stderr.isatty()
-    progress = Progress(console=Console(stderr=True), transient=True) if shown else None
-    with progress or nullcontext():
-        for recording in recordings:
 
-            def report(error: DecodeError, recording: Recording = recording) -> None:
-                if engine.counts["bad_frames"] <= _SHOWN_BAD_FRAMES:
-                    where = f"{recording.path}:{recording.line}"
-                    click.echo(f"tapecast: {where}: frame was refused: {error}", err=True)
+    def __init__(self, engine: Engine, recordings: Sequence[Recording], category: Category) -> None:
+        self.is_damaged = False
+        self._shown = 0
+        self._engine = engine
+        self._recordings = recordings
+        self._category = category
+        size_bytes = sum(recording.size_bytes for recording in recordings)
+        shown = size_bytes >= _LONG_BYTES and sys.stderr.isatty()
+        self._bar = Progress(console=Console(stderr=True), transient=True) if shown else None
+        self._tasks: dict[Recording, TaskID] = {}
 
-            frames = recording if progress is None else _tracked(recording, progress)
-            foreign += apply_frames(engine, frames, category=category, on_bad_frame=report)
-    return foreign
+    def run(self, jobs: int) -> int:
+        """Return how many lines were passed over that are no answers of the exchange either."""
+        listener = Listener(
+            bad_line=self._on_bad_line, damage=self._on_damage, progress=self._on_progress
+        )
+        with self._bar or nullcontext():
+            return apply_files(
+                self._engine,
+                self._recordings,
+                category=self._category,
+                jobs=jobs,
+                listener=listener,
+            )
 
+    def _on_bad_line(self, path: Path, line: int, error: DecodeError) -> None:
+        self._shown += 1
+        if self._shown <= _SHOWN_BAD_FRAMES:
+            click.echo(f"tapecast: {path}:{line}: frame was refused: {error}", err=True)
 
-def _tracked(recording: Recording, progress: Progress) -> Iterator[bytes]:
-    task = progress.add_task(recording.path.name, total=recording.size_bytes)
-    for number, frame in enumerate(recording):
-        if number % _STEP_FRAMES == 0:
-            progress.update(task, completed=recording.read_bytes)
-        yield frame
-    progress.update(task, completed=recording.read_bytes)
+    def _on_damage(self, damage: RecordingDamaged) -> None:
+        self.is_damaged = True
+        click.echo(f"tapecast: {damage}", err=True)
+
+    def _on_progress(self, recording: Recording, read_bytes: int) -> None:
+        if self._bar is None:
+            return
+        if recording not in self._tasks:
+            name, size_bytes = recording.path.name, recording.size_bytes
+            self._tasks[recording] = self._bar.add_task(name, total=size_bytes)
+        self._bar.update(self._tasks[recording], completed=read_bytes)

@@ -156,9 +156,10 @@ impl Aggregator {
         frame: &mut Frame,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<Room, FrameError> {
+        // First of all: what is refused must not undo the frame before.
+        self.undo.clear();
         self.resolve(category, frame)?;
         let room = self.room_for(frame);
-        self.undo.clear();
         let of_one_window = |one: &Trade, next: &Trade| {
             one.symbol == next.symbol && window_start(one.event_ms) == window_start(next.event_ms)
         };
@@ -444,6 +445,11 @@ impl Aggregator {
     pub(crate) fn is_due(&self, now_ms: i64) -> bool {
         self.closes_until(now_ms) > self.closed_until_ms
             || self.evicts_until(now_ms) > self.evicted_until_ms
+    }
+
+    /// Whether the window of a time is closed.
+    pub(crate) fn has_closed(&self, event_ms: i64) -> bool {
+        event_ms < self.closed_until_ms
     }
 
     /// Closes every window whose end and grace have passed, oldest first.

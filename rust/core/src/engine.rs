@@ -38,20 +38,20 @@ const EXCHANGE_TO_RECEIVED: &str = "exchange_to_received";
 /// Exact live aggregation of public trades; see the crate's documentation.
 #[derive(Debug)]
 pub struct Engine {
-    settings: Settings,
-    primary: Option<Category>,
+    pub(crate) settings: Settings,
+    pub(crate) primary: Option<Category>,
     frame: Frame,
-    aggregator: Aggregator,
-    counters: Counters,
+    pub(crate) aggregator: Aggregator,
+    pub(crate) counters: Counters,
     rates: Rates,
     /// From the making of a frame, by the exchange's clock, to its receipt, by ours.
     on_the_way: Latency,
     encoder: Encoder,
     ring: Ring,
     last_stats: Vec<u8>,
-    seq: u64,
-    verdicts: Vec<Verdict>,
-    news: Vec<News>,
+    pub(crate) seq: u64,
+    pub(crate) verdicts: Vec<Verdict>,
+    pub(crate) news: Vec<News>,
 }
 
 impl Engine {
@@ -135,6 +135,25 @@ impl Engine {
         Ok(batch)
     }
 
+    /// Applies frames in their order, as [`Self::feed`] would one by one, into one batch.
+    ///
+    /// A malformed frame does not keep the others from being applied: those that were refused come
+    /// beside the batch, each with its index and its error.
+    pub fn feed_many<'a>(
+        &mut self,
+        frames: impl IntoIterator<Item = &'a [u8]>,
+        received_ns: i64,
+        category: Category,
+    ) -> (Batch, Vec<(usize, FrameError)>) {
+        let (mut batch, mut refused) = (Batch::default(), Vec::new());
+        for (index, bytes) in frames.into_iter().enumerate() {
+            if let Err(error) = self.feed_into(&mut batch, bytes, received_ns, category) {
+                refused.push((index, error));
+            }
+        }
+        (batch, refused)
+    }
+
     /// [`Self::feed`] that adds to a batch.
     ///
     /// # Errors
@@ -172,19 +191,22 @@ impl Engine {
         category: Category,
     ) -> Result<(), FrameError> {
         self.frame.decode(bytes, Some(category))?;
-        self.check_future(received_ns / 1_000_000)?;
+        let own_ms = match self.settings.clock {
+            Clock::Wall => Some(received_ns / 1_000_000),
+            Clock::Event => self.frame.ts_ms,
+        };
+        self.check_future(&self.frame.trades, own_ms)?;
         self.aggregator.apply(category, &mut self.frame, &mut self.verdicts, &mut self.news)
     }
 
     /// A single time far ahead of every clock would close all windows at once.
-    fn check_future(&self, received_ms: i64) -> Result<(), FrameError> {
-        let clock_ms = match self.settings.clock {
-            Clock::Wall => Some(received_ms),
-            Clock::Event => self.frame.ts_ms,
-        };
-        let Some(now_ms) = clock_ms.max(self.aggregator.max_event_ms()) else { return Ok(()) };
-        let limit_ms = now_ms.saturating_add(self.settings.max_future_ms);
-        let Some(trade) = self.frame.trades.iter().find(|trade| trade.event_ms > limit_ms) else {
+    pub(crate) fn check_future(
+        &self,
+        trades: &[Trade],
+        own_ms: Option<i64>,
+    ) -> Result<(), FrameError> {
+        let limit_ms = self.future_limit_ms(own_ms.max(self.aggregator.max_event_ms()));
+        let Some(trade) = trades.iter().find(|trade| trade.event_ms > limit_ms) else {
             return Ok(());
         };
         Err(self.too_early(trade, limit_ms))
@@ -197,6 +219,11 @@ impl Engine {
             format!("at most {limit_ms} ms, {} ms ahead of the clock", self.settings.max_future_ms);
         let at = (trade.byte, found.as_bytes());
         FrameError::new(ErrorKind::FutureTime, "trade time", at, expected)
+    }
+
+    /// The greatest time that a trade may have at `now_ms`; any, where there is no clock yet.
+    pub(crate) fn future_limit_ms(&self, now_ms: Option<i64>) -> i64 {
+        now_ms.map_or(i64::MAX, |now_ms| now_ms.saturating_add(self.settings.max_future_ms))
     }
 
     fn publish_trades(&mut self, batch: &mut Batch) {

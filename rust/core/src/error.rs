@@ -41,6 +41,8 @@ pub enum ErrorKind {
     TooManyTradeIds,
     /// A sum would not fit its integers.
     Overflow,
+    /// The first line of an archive does not name the columns that it must.
+    BadHeader,
 }
 
 impl ErrorKind {
@@ -64,6 +66,7 @@ impl ErrorKind {
             Self::TooManySymbols => "too_many_symbols",
             Self::TooManyTradeIds => "too_many_trade_ids",
             Self::Overflow => "overflow",
+            Self::BadHeader => "bad_header",
         }
     }
 }

@@ -195,8 +195,8 @@ impl Draft {
         symbols: &mut Symbols<'_>,
     ) -> Result<(), Unfit> {
         match field {
-            Field::Price => self.price = Some(parse_decimal(ErrorKind::BadPrice, text)?),
-            Field::Size => self.size = Some(parse_decimal(ErrorKind::BadSize, text)?),
+            Field::Price => self.price = Some(parse_decimal(ErrorKind::BadPrice, text.as_bytes())?),
+            Field::Size => self.size = Some(parse_decimal(ErrorKind::BadSize, text.as_bytes())?),
             Field::Side => self.taker_side = Some(parse_side(text)?),
             Field::Id => self.id = Some(parse_id(text)?),
             _ => self.symbol = Some(symbols.intern(text)?),
@@ -242,8 +242,8 @@ pub(crate) fn parse_ms(subject: &'static str, found: Found<'_>) -> Result<i64, F
     }
 }
 
-fn parse_decimal(kind: ErrorKind, text: &str) -> Result<Decimal, Unfit> {
-    Decimal::parse(text.as_bytes()).map_err(|error| match error {
+pub(crate) fn parse_decimal(kind: ErrorKind, text: &[u8]) -> Result<Decimal, Unfit> {
+    Decimal::parse(text).map_err(|error| match error {
         DecimalError::NotPositive => (kind, "a positive decimal".to_owned()),
         DecimalError::TooLong => (
             kind,
@@ -260,7 +260,7 @@ fn parse_side(text: &str) -> Result<Side, Unfit> {
     }
 }
 
-fn parse_id(text: &str) -> Result<TradeId, Unfit> {
+pub(crate) fn parse_id(text: &str) -> Result<TradeId, Unfit> {
     if text.is_empty() || text.len() > MAX_ID_BYTES || text.chars().any(char::is_control) {
         let expected = format!("1 to {MAX_ID_BYTES} bytes without control characters");
         return Err((ErrorKind::BadTradeId, expected));
@@ -302,7 +302,7 @@ fn index_of(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-fn check_symbol(symbol: &str) -> Result<(), Unfit> {
+pub(crate) fn check_symbol(symbol: &str) -> Result<(), Unfit> {
     let is_odd = |character: char| character.is_control() || character.is_whitespace();
     let length = symbol.chars().count();
     if length == 0 || length > MAX_SYMBOL_CHARS || symbol.chars().any(is_odd) {

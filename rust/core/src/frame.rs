@@ -56,6 +56,29 @@ impl Frame {
         self.decode_general(bytes, category)
     }
 
+    /// Decodes one more frame behind the trades of those before, whole or not at all.
+    ///
+    /// Everything but the trades is then of this frame. Returns how many trades came before.
+    pub(crate) fn decode_more(
+        &mut self,
+        bytes: &[u8],
+        category: Option<Category>,
+    ) -> Result<usize, FrameError> {
+        let kept = self.trades.len();
+        self.topic.clear();
+        let may_be_usual = category != Some(Category::Option) && bytes.len() <= MAX_FRAME_BYTES;
+        if may_be_usual && shapes::decode(self, bytes).is_some() {
+            return Ok(kept);
+        }
+        self.trades.truncate(kept);
+        let before = std::mem::take(&mut self.trades);
+        let decoded = self.decode_general(bytes, category);
+        let own = std::mem::replace(&mut self.trades, before);
+        decoded?;
+        self.trades.extend(own);
+        Ok(kept)
+    }
+
     /// [`Self::decode`] by the general path alone, for comparing and measuring.
     ///
     /// # Errors

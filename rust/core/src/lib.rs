@@ -11,14 +11,17 @@
 //! | [`decimal`] | exact prices, sizes and sums |
 //! | [`candle`], [`series`] | windows and their candles, symbol by symbol |
 //! | [`rate`], [`latency`] | counters, rates, and how long things take |
+//! | [`lines`], [`archive`], [`bulk`] | whole files: lines decoded apart, applied with nothing encoded |
 //! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
 //! | [`selection`] | who wants which of it |
 
 #![forbid(unsafe_code)]
 
 mod aggregate;
+pub mod archive;
 pub mod batch;
 mod block;
+pub mod bulk;
 pub mod candle;
 mod coverage;
 pub mod decimal;
@@ -30,6 +33,7 @@ mod fields;
 pub mod frame;
 mod json;
 pub mod latency;
+pub mod lines;
 pub mod rate;
 pub mod ring;
 pub mod selection;

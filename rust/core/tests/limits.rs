@@ -135,3 +135,17 @@ fn an_outage_before_the_first_closing_is_a_gap_and_nothing_else() {
     feed(&mut engine, &[trade("A", 1, 0)]).unwrap();
     assert_eq!(engine.uncover(Category::Linear, ["A"], START_MS).messages().len(), 1);
 }
+
+#[test]
+fn a_frame_refused_for_one_symbol_too_many_undoes_nothing_of_the_frame_before() {
+    let settings = Settings { max_symbols: 1, ..Settings::default() };
+    let mut engine = Engine::new(settings);
+    feed(&mut engine, &[trade("A", 1, 0)]).unwrap();
+    let before = engine.open(&engine.series()[0]).collect::<Vec<_>>();
+    assert_eq!(before.len(), 1);
+    let refused = feed(&mut engine, &[trade("B", 1, 0)]).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::TooManySymbols);
+    assert_eq!(engine.open(&engine.series()[0]).collect::<Vec<_>>(), before);
+    let again = feed(&mut engine, &[trade("A", 1, 0)]).unwrap();
+    assert_eq!(again.messages().len(), 0);
+}

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
 use tapecast_core::batch;
 use tapecast_core::encode::LineChange;
@@ -15,7 +16,8 @@ use tapecast_core::trade::Category;
 
 use crate::arrays;
 use crate::batch::Batch;
-use crate::error::CallError;
+use crate::block::Block;
+use crate::error::{self, CallError, Numbered};
 use crate::latency::Latency;
 use crate::options;
 
@@ -124,6 +126,78 @@ impl Engine {
         Ok(batch.into())
     }
 
+    /// Apply many exchange frames in their order, as `feed` would one by one, into one batch.
+    ///
+    /// Other threads run meanwhile. A malformed frame does not keep the others from being applied.
+    ///
+    /// Args:
+    ///     frames: One text frame each, as UTF-8 bytes.
+    ///     received_ns: Wall clock at receipt, in nanoseconds since the epoch.
+    ///     category: What the connection carries.
+    ///
+    /// Returns:
+    ///     What must be published, and of every frame that was refused its index and its error.
+    ///
+    /// Raises:
+    ///     ValueError: If the category is unknown; nothing is applied then.
+    #[pyo3(signature = (frames, *, received_ns, category = "linear"))]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python list")]
+    fn feed_many(
+        &mut self,
+        py: Python<'_>,
+        frames: Vec<PyBackedBytes>,
+        received_ns: i64,
+        category: &str,
+    ) -> Result<(Batch, Numbered), CallError> {
+        let category: Category = category.parse()?;
+        let engine = &mut self.0;
+        let (batch, refused) = py.detach(|| {
+            engine.feed_many(frames.iter().map(|frame| &**frame), received_ns, category)
+        });
+        Ok((batch.into(), error::numbered(py, refused)))
+    }
+
+    /// Apply the lines of a decoded block, without publishing; other threads run meanwhile.
+    ///
+    /// For engines whose clock is event time. The candles and counts are those of feeding each
+    /// frame; recent trades are not kept. The minutes of refused frames count as missed.
+    ///
+    /// Args:
+    ///     block: Holds nothing any more afterwards.
+    ///     lines: How many lines of the file came before.
+    ///
+    /// Returns:
+    ///     Of every line that was refused its number in the block, from 0, and its error.
+    #[pyo3(signature = (block, *, lines = 0))]
+    fn absorb(&mut self, py: Python<'_>, block: &mut Block, lines: usize) -> Numbered {
+        let (engine, block) = (&mut self.0, &mut block.0);
+        let refused = py.detach(|| engine.absorb(block, lines));
+        error::numbered(py, refused)
+    }
+
+    /// Take note that a recorded frame was refused: its trades are missing in their minute.
+    ///
+    /// Publishes gaps, and the closed candles that they touch.
+    ///
+    /// Args:
+    ///     topic: Symbol (for options base coin) of the frame; where `None` or longer than one can
+    ///         be, any topic known so far is meant.
+    ///     ts_ms: Its own time, in milliseconds since the epoch; where `None`, the greatest time
+    ///         seen is meant, and both where they are far apart.
+    ///     category: What it carries.
+    ///
+    /// Raises:
+    ///     ValueError: If the category is unknown.
+    #[pyo3(signature = (topic, ts_ms, *, category))]
+    fn refuse(
+        &mut self,
+        topic: Option<&str>,
+        ts_ms: Option<i64>,
+        category: &str,
+    ) -> Result<Batch, CallError> {
+        Ok(self.0.refuse(category.parse()?, topic, ts_ms).into())
+    }
+
     /// Close every window whose end and grace have passed at `now_ms`, oldest first.
     ///
     /// A time before that of an earlier call changes nothing.
@@ -216,17 +290,18 @@ impl Engine {
     /// Take note that trades of these topics were missed from `from_ms` to `to_ms`.
     ///
     /// The stretch, which `to_ms` is not part of, is over; `uncover` is for one that goes on.
-    /// Publishes a gap that is `unhealed`, and closed candles that it makes incomplete.
+    /// Topics are any known so far where `None`. Publishes gaps that are `unhealed`, and closed
+    /// candles that they make incomplete.
     #[pyo3(signature = (from_ms, to_ms, *, category, topics))]
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
     fn miss(
         &mut self,
         from_ms: i64,
         to_ms: i64,
         category: &str,
-        topics: Vec<String>,
+        topics: Option<Vec<String>>,
     ) -> Result<Batch, CallError> {
         let category: Category = category.parse()?;
+        let topics = topics.unwrap_or_else(|| self.0.topics(category));
         Ok(self.0.miss(category, topics.iter().map(String::as_str), (from_ms, to_ms)).into())
     }
 

@@ -36,6 +36,15 @@ impl From<CallError> for PyErr {
     }
 }
 
+/// Exceptions, each with the number of its frame or line.
+pub(crate) type Numbered = Vec<(usize, Py<PyAny>)>;
+
+/// Refusals as Python has them.
+pub(crate) fn numbered(py: Python<'_>, errors: Vec<(usize, FrameError)>) -> Numbered {
+    let pair = |(number, error)| (number, decode_error(py, &error).into_value(py).into_any());
+    errors.into_iter().map(pair).collect()
+}
+
 fn decode_error(py: Python<'_>, error: &FrameError) -> PyErr {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     match CLASS.import(py, "tapecast.errors", "DecodeError") {

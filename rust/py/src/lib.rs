@@ -7,6 +7,7 @@
 
 mod arrays;
 mod batch;
+mod block;
 mod decode;
 mod engine;
 mod error;
@@ -19,6 +20,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use crate::batch::{Batch, Message, Selection};
+    #[pymodule_export]
+    use crate::block::{Block, Layout};
     #[pymodule_export]
     use crate::decode::decode_trades;
     #[pymodule_export]
