@@ -5,6 +5,7 @@
 //! having passed their end and the grace; a trade for a closed window revises it.
 
 mod gaps;
+mod symbols;
 
 use std::sync::Arc;
 
@@ -171,61 +172,6 @@ impl Aggregator {
         Ok(room)
     }
 
-    /// Turns the frame's own symbol indices into those of the series, adding unknown ones.
-    fn resolve(&mut self, category: Category, frame: &mut Frame) -> Result<(), FrameError> {
-        // Nearly all frames are of one symbol that is known.
-        if let [symbol] = frame.symbols.as_slice()
-            && let Some(&series) = self.index[category as usize].get(symbol.as_str())
-        {
-            frame.trades.iter_mut().for_each(|trade| trade.symbol = series);
-            return Ok(());
-        }
-        self.resolve_all(category, frame)
-    }
-
-    #[cold]
-    fn resolve_all(&mut self, category: Category, frame: &mut Frame) -> Result<(), FrameError> {
-        let mut mapped = Vec::with_capacity(frame.symbols.len());
-        let mut first_uses = vec![None; frame.symbols.len()];
-        for trade in frame.trades.iter().rev() {
-            first_uses[trade.symbol as usize] = Some(trade);
-        }
-        for (symbol, first_use) in frame.symbols.iter().zip(first_uses) {
-            let known = self.index[category as usize].get(symbol.as_str()).copied();
-            let series = match (known, first_use) {
-                (Some(series), _) => series,
-                (None, None) => 0,
-                (None, Some(trade)) => self.add_series(category, symbol, trade)?,
-            };
-            mapped.push(series);
-        }
-        for trade in &mut frame.trades {
-            trade.symbol = mapped[trade.symbol as usize];
-        }
-        Ok(())
-    }
-
-    fn add_series(
-        &mut self,
-        category: Category,
-        symbol: &str,
-        trade: &Trade,
-    ) -> Result<u32, FrameError> {
-        let limit = self.settings.max_symbols;
-        if self.series.len() >= limit {
-            let found = format!("\"{symbol}\", one more than the {limit} known");
-            let expected = format!("at most {limit} symbols");
-            let at = (trade.byte, found.as_bytes());
-            return Err(FrameError::new(ErrorKind::TooManySymbols, "symbol", at, expected));
-        }
-        let coverage = self.coverage_of(category, category.topic_of(symbol));
-        let series = Series::new(category, symbol, coverage);
-        let index = u32::try_from(self.series.len()).unwrap_or(u32::MAX);
-        self.index[category as usize].insert(Arc::clone(&series.symbol), index);
-        self.series.push(series);
-        Ok(index)
-    }
-
     /// Which closed windows must go, oldest first, so that the frame's new ids have room.
     fn room_for(&self, frame: &Frame) -> Room {
         let nothing = Room { until_ms: self.evicted_until_ms, freed: 0 };
@@ -243,7 +189,7 @@ impl Aggregator {
                 window_start(trade.event_ms) >= until_ms
                     && !self.series[trade.symbol as usize]
                         .seen
-                        .knows(&trade.id, self.evicted_until_ms)
+                        .knows(&trade.id, window_start(trade.event_ms))
             };
             frame.trades.iter().filter(is_new).count()
         };
@@ -274,7 +220,7 @@ impl Aggregator {
         let mut fresh = 0;
         let mut one_more = None;
         for trade in run {
-            if seen.remember(&trade.id, start_ms, self.evicted_until_ms) {
+            if seen.remember(&trade.id, start_ms) {
                 fresh += 1;
                 verdicts.push(Verdict::Fresh);
                 self.undo.note_time(trade.event_ms);
@@ -328,8 +274,9 @@ impl Aggregator {
     ) {
         for (trade, verdict) in frame.trades.iter().zip(verdicts) {
             if *verdict == Verdict::Fresh {
-                self.series[trade.symbol as usize].seen.take_back(&trade.id);
-                self.remembered.take_back(window_start(trade.event_ms));
+                let start_ms = window_start(trade.event_ms);
+                self.series[trade.symbol as usize].seen.take_back(&trade.id, start_ms);
+                self.remembered.take_back(start_ms);
             }
         }
         for Before { series, start_ms, existed, fold } in self.undo.drain() {

@@ -1,101 +1,165 @@
 //! Which trade ids were seen, and how many are remembered: exact, and bounded in time and memory.
 
-use std::collections::BTreeMap;
-use std::collections::hash_map::Entry;
-use std::hash::Hash;
+use std::collections::{BTreeMap, VecDeque};
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::FxHashSet;
 
-use crate::candle::WINDOW_MS;
 use crate::trade::TradeId;
 
-/// The seen ids of one symbol, each with the window of its trade.
+/// The seen ids of one symbol.
 ///
-/// Ids of windows that are forgotten count as unknown at once. They are swept out when a table is
-/// full, before it would grow: so a table has at most three places for each id that it had to hold,
-/// and no sweep touches more than one symbol.
+/// Nearly every id is new. That is found out from a small part of each, which stays near the
+/// processor; the ids themselves stand with those of their minute, are written one after the other,
+/// and go with it.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    uuids: Table<(u64, u64)>,
-    numbers: Table<u64>,
-    texts: Table<Box<str>>,
+    /// A tag of every remembered id: an id whose tag is not among them is new.
+    tags: HashTable<u32>,
+    /// The ids by the start of their window, oldest first.
+    windows: VecDeque<(i64, Ids)>,
 }
 
 impl Seen {
-    /// Whether an id is remembered; windows before `until_ms` are forgotten.
-    pub(crate) fn knows(&self, id: &TradeId, until_ms: i64) -> bool {
-        match id {
-            TradeId::Uuid(high, low) => self.uuids.knows(&(*high, *low), until_ms),
-            TradeId::Number(number) => self.numbers.knows(number, until_ms),
-            TradeId::Text(text) => self.texts.knows(text, until_ms),
-        }
+    /// Whether an id is remembered, that of a trade in the window that starts at `start_ms`.
+    pub(crate) fn knows(&self, id: &TradeId, start_ms: i64) -> bool {
+        let tag = tag_of(id);
+        self.tags.find(spread(tag), |known| *known == tag).is_some() && self.holds(id, start_ms)
     }
 
     /// Remembers an id with the start of its window; `false` where it was known already.
-    pub(crate) fn remember(&mut self, id: &TradeId, start_ms: i64, until_ms: i64) -> bool {
-        match id {
-            TradeId::Uuid(high, low) => self.uuids.remember((*high, *low), start_ms, until_ms),
-            TradeId::Number(number) => self.numbers.remember(*number, start_ms, until_ms),
-            TradeId::Text(text) => self.texts.remember(text.clone(), start_ms, until_ms),
+    pub(crate) fn remember(&mut self, id: &TradeId, start_ms: i64) -> bool {
+        let tag = tag_of(id);
+        let has_tag = self.tags.find(spread(tag), |known| *known == tag).is_some();
+        if has_tag && self.holds(id, start_ms) {
+            return false;
         }
-    }
-
-    /// Takes a remembered id back.
-    pub(crate) fn take_back(&mut self, id: &TradeId) {
-        match id {
-            TradeId::Uuid(high, low) => self.uuids.minutes.remove(&(*high, *low)),
-            TradeId::Number(number) => self.numbers.minutes.remove(number),
-            TradeId::Text(text) => self.texts.minutes.remove(text),
-        };
-    }
-}
-
-/// Ids of one kind, each with the minute of its window since the epoch.
-#[derive(Debug)]
-struct Table<K> {
-    minutes: FxHashMap<K, u32>,
-}
-
-impl<K> Default for Table<K> {
-    fn default() -> Self {
-        Self { minutes: FxHashMap::default() }
-    }
-}
-
-impl<K: Eq + Hash> Table<K> {
-    fn knows(&self, key: &K, until_ms: i64) -> bool {
-        self.minutes.get(key).is_some_and(|known| *known >= minute(until_ms))
-    }
-
-    #[inline(never)]
-    fn remember(&mut self, key: K, start_ms: i64, until_ms: i64) -> bool {
-        if self.minutes.len() == self.minutes.capacity() {
-            self.make_room(until_ms);
-        }
-        match self.minutes.entry(key) {
-            Entry::Occupied(known) if *known.get() >= minute(until_ms) => return false,
-            Entry::Occupied(mut known) => *known.get_mut() = minute(start_ms),
-            Entry::Vacant(place) => {
-                place.insert(minute(start_ms));
-            }
-        }
+        self.tags.insert_unique(spread(tag), tag, |known| spread(*known));
+        self.ids(start_ms).insert(id);
         true
     }
 
-    /// Sweeps what is forgotten; a table that stays three quarters full may grow.
-    #[cold]
-    fn make_room(&mut self, until_ms: i64) {
-        let capacity = self.minutes.capacity();
-        self.minutes.retain(|_, known| *known >= minute(until_ms));
-        if self.minutes.len() > capacity / 4 * 3 {
-            self.minutes.reserve(capacity + 1 - self.minutes.len());
+    /// Takes back an id that was remembered with this window.
+    pub(crate) fn take_back(&mut self, id: &TradeId, start_ms: i64) {
+        if let Ok(at) = self.find(start_ms) {
+            self.windows[at].1.remove(id);
+            untag(&mut self.tags, tag_of(id));
         }
+    }
+
+    /// Forgets the ids of windows that start before `until_ms`.
+    pub(crate) fn forget(&mut self, until_ms: i64) {
+        while self.windows.front().is_some_and(|(start_ms, _)| *start_ms < until_ms) {
+            let Some((_, ids)) = self.windows.pop_front() else { return };
+            ids.tags().for_each(|tag| untag(&mut self.tags, tag));
+        }
+    }
+
+    /// Whether an id stands with those of a window. A repeat has the window of the first one, unless
+    /// it contradicts it.
+    fn holds(&self, id: &TradeId, start_ms: i64) -> bool {
+        let own = self.find(start_ms).ok().map(|at| &self.windows[at].1);
+        own.is_some_and(|ids| ids.contains(id))
+            || self.windows.iter().any(|(_, ids)| ids.contains(id))
+    }
+
+    fn find(&self, start_ms: i64) -> Result<usize, usize> {
+        // The newest window is asked for nearly always.
+        match self.windows.back() {
+            Some((newest_ms, _)) if *newest_ms == start_ms => Ok(self.windows.len() - 1),
+            Some((newest_ms, _)) if *newest_ms < start_ms => Err(self.windows.len()),
+            _ => self.windows.binary_search_by_key(&start_ms, |(start_ms, _)| *start_ms),
+        }
+    }
+
+    fn ids(&mut self, start_ms: i64) -> &mut Ids {
+        let at = self.find(start_ms).unwrap_or_else(|at| {
+            self.windows.insert(at, (start_ms, Ids::default()));
+            at
+        });
+        &mut self.windows[at].1
     }
 }
 
-/// The minute of a window's start since the epoch; 0 for any time before it.
-fn minute(start_ms: i64) -> u32 {
-    u32::try_from((start_ms / WINDOW_MS).max(0)).unwrap_or(u32::MAX)
+fn untag(tags: &mut HashTable<u32>, tag: u32) {
+    if let Ok(known) = tags.find_entry(spread(tag), |known| *known == tag) {
+        known.remove();
+    }
+}
+
+/// 32 bits that ids which differ mostly differ in.
+fn tag_of(id: &TradeId) -> u32 {
+    match id {
+        TradeId::Uuid(high, low) => uuid_tag(*high, *low),
+        TradeId::Number(number) => number_tag(*number),
+        TradeId::Text(text) => text_tag(text),
+    }
+}
+
+fn uuid_tag(high: u64, low: u64) -> u32 {
+    number_tag(high.rotate_left(32) ^ low)
+}
+
+fn number_tag(number: u64) -> u32 {
+    u32::try_from(number.wrapping_mul(SPREADER) >> 32).unwrap_or_default()
+}
+
+fn text_tag(text: &str) -> u32 {
+    number_tag(
+        text.bytes().fold(0, |word: u64, byte| {
+            (word.rotate_left(5) ^ u64::from(byte)).wrapping_mul(SPREADER)
+        }),
+    )
+}
+
+/// 2^64 divided by the golden ratio: multiplying by it spreads what is close together.
+const SPREADER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The hash of a tag.
+fn spread(tag: u32) -> u64 {
+    let word = u64::from(tag).wrapping_mul(SPREADER);
+    word ^ word >> 32
+}
+
+/// The ids of one window.
+#[derive(Debug, Default)]
+struct Ids {
+    uuids: FxHashSet<(u64, u64)>,
+    numbers: FxHashSet<u64>,
+    texts: FxHashSet<Box<str>>,
+}
+
+impl Ids {
+    fn contains(&self, id: &TradeId) -> bool {
+        match id {
+            TradeId::Uuid(high, low) => self.uuids.contains(&(*high, *low)),
+            TradeId::Number(number) => self.numbers.contains(number),
+            TradeId::Text(text) => self.texts.contains(text),
+        }
+    }
+
+    fn insert(&mut self, id: &TradeId) {
+        match id {
+            TradeId::Uuid(high, low) => self.uuids.insert((*high, *low)),
+            TradeId::Number(number) => self.numbers.insert(*number),
+            TradeId::Text(text) => self.texts.insert(text.clone()),
+        };
+    }
+
+    fn remove(&mut self, id: &TradeId) {
+        match id {
+            TradeId::Uuid(high, low) => self.uuids.remove(&(*high, *low)),
+            TradeId::Number(number) => self.numbers.remove(number),
+            TradeId::Text(text) => self.texts.remove(text),
+        };
+    }
+
+    fn tags(&self) -> impl Iterator<Item = u32> {
+        let uuids = self.uuids.iter().map(|(high, low)| uuid_tag(*high, *low));
+        let numbers = self.numbers.iter().map(|number| number_tag(*number));
+        let texts = self.texts.iter().map(|text| text_tag(text));
+        uuids.chain(numbers).chain(texts)
+    }
 }
 
 /// How many trade ids are remembered, in all and by the start of their windows.

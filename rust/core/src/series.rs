@@ -178,8 +178,9 @@ impl Series {
         self.windows[at].published.as_mut()
     }
 
-    /// Drops windows before `until_ms` into the history.
+    /// Drops windows before `until_ms` into the history, and forgets their ids.
     pub(crate) fn evict(&mut self, until_ms: i64, history_candles: usize) {
+        self.seen.forget(until_ms);
         let mut evicted = false;
         while self.oldest_ms().is_some_and(|start_ms| start_ms < until_ms) {
             evicted = true;

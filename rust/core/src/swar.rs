@@ -89,7 +89,7 @@ pub(crate) fn decimal(text: &[u8]) -> Option<(u64, usize, usize)> {
 /// Eight digits and those at the end of `rest`, of which the first is not zero.
 #[inline(always)]
 fn joined(first: u64, rest: u64, rest_digits: usize) -> Option<u64> {
-    if first & 0xff == 0 || !are_digits(first) || !are_digits(rest) {
+    if first.trailing_zeros() >= 8 || !are_digits(first) || !are_digits(rest) {
         return None;
     }
     Some(number(first) * POWERS[rest_digits] + number(rest))
