@@ -73,11 +73,17 @@ impl Seen {
     }
 
     fn ids(&mut self, start_ms: i64) -> &mut Ids {
-        let at = self.find(start_ms).unwrap_or_else(|at| {
-            self.windows.insert(at, (start_ms, Ids::default()));
-            at
-        });
+        let at = self.find(start_ms).unwrap_or_else(|at| self.begin(start_ms, at));
         &mut self.windows[at].1
+    }
+
+    /// A minute mostly has about as many trades as the one before.
+    #[cold]
+    fn begin(&mut self, start_ms: i64, at: usize) -> usize {
+        let before = at.checked_sub(1).map(|before| &self.windows[before].1);
+        let ids = before.map_or_else(Ids::default, Ids::as_large);
+        self.windows.insert(at, (start_ms, ids));
+        at
     }
 }
 
@@ -130,6 +136,14 @@ struct Ids {
 }
 
 impl Ids {
+    /// None yet, but with room for half as many: a table that grows does so by doubling.
+    fn as_large(&self) -> Self {
+        let mut ids = Self::default();
+        ids.uuids.reserve(self.uuids.len() / 2);
+        ids.numbers.reserve(self.numbers.len() / 2);
+        ids
+    }
+
     fn contains(&self, id: &TradeId) -> bool {
         match id {
             TradeId::Uuid(high, low) => self.uuids.contains(&(*high, *low)),
