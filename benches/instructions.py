@@ -26,6 +26,7 @@ PATHS: Final = (
     "decode_usual_linear",
     "decode_usual_spot",
     "decode_general",
+    "fold_linear",
     "feed_linear",
     "feed_spot",
 )

@@ -14,6 +14,7 @@ use std::hint::black_box;
 use corpus::{Corpus, Shape};
 use tapecast_core::engine::Engine;
 use tapecast_core::frame::Frame;
+use tapecast_core::lines::Block;
 use tapecast_core::settings::{Clock, Settings};
 use tapecast_core::trade::Category;
 
@@ -22,10 +23,11 @@ const FRAMES: usize = 2_000;
 /// Returns how many trades it has read.
 type Path = fn(&Corpus) -> usize;
 
-const PATHS: [(&str, bool, Path); 5] = [
+const PATHS: [(&str, bool, Path); 6] = [
     ("decode_usual_linear", false, measured_decode_usual),
     ("decode_usual_spot", true, measured_decode_usual),
     ("decode_general", false, measured_decode_general),
+    ("fold_linear", false, measured_fold),
     ("feed_linear", false, measured_feed),
     ("feed_spot", true, measured_feed),
 ];
@@ -50,6 +52,20 @@ fn measured_decode_general(corpus: &Corpus) -> usize {
         trades += black_box(&frame.trades).len();
     }
     trades
+}
+
+/// Lines of a file to candles, with nothing encoded.
+#[inline(never)]
+fn measured_fold(corpus: &Corpus) -> usize {
+    let (mut engine, mut block) = (engine(), Block::default());
+    let mut lines = 0;
+    for frames in corpus.frames.chunks(500) {
+        let piece = [frames.join(&b'\n'), vec![b'\n']].concat();
+        assert!(block.decode(Category::Linear, None, b"", &piece).is_empty());
+        assert!(engine.absorb(&mut block, lines).is_empty());
+        lines += block.lines();
+    }
+    usize::try_from(engine.counters().trades_total).unwrap_or_default()
 }
 
 #[inline(never)]

@@ -15,6 +15,7 @@ use corpus::{Corpus, Shape};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tapecast_core::engine::Engine;
 use tapecast_core::frame::Frame;
+use tapecast_core::lines::Block;
 use tapecast_core::settings::{Clock, Settings};
 use tapecast_core::trade::Category;
 
@@ -89,6 +90,23 @@ fn decoding(criterion: &mut Criterion) {
     }
 }
 
+/// The frames as lines of a file, in pieces as it is read.
+fn pieces(corpus: &Corpus) -> Vec<Vec<u8>> {
+    corpus.frames.chunks(500).map(|lines| [lines.join(&b'\n'), vec![b'\n']].concat()).collect()
+}
+
+/// Frames to candles with nothing encoded, as a whole file is read.
+fn absorb(engine: &mut Engine, pieces: &[Vec<u8>]) {
+    let mut block = Block::default();
+    let mut lines = 0;
+    for piece in pieces {
+        let odd = block.decode(Category::Linear, None, b"", black_box(piece));
+        assert!(odd.is_empty(), "a line is no frame");
+        assert!(engine.absorb(&mut block, lines).is_empty(), "a frame was refused");
+        lines += block.lines();
+    }
+}
+
 fn candles(criterion: &mut Criterion) {
     let corpus = Corpus::of(shape(50, None, false));
     assert_eq!(Folded::of(&corpus.frames).candles(), reference::candles(&corpus.frames));
@@ -96,6 +114,13 @@ fn candles(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(corpus.trades as u64));
     group.bench_function("serde_json and HashMap", |bencher| {
         bencher.iter(|| Folded::of(black_box(&corpus.frames)));
+    });
+    let pieces = pieces(&corpus);
+    let mut checked = engine();
+    absorb(&mut checked, &pieces);
+    assert_eq!(reference::of_engine(&checked), reference::candles(&corpus.frames));
+    group.bench_function("lines to exact candles, no trade twice", |bencher| {
+        bencher.iter_batched_ref(engine, |it| absorb(it, &pieces), BatchSize::PerIteration);
     });
 }
 
