@@ -18,7 +18,13 @@ pub(crate) struct Seen {
     tags: HashTable<u32>,
     /// The ids by the start of their window, oldest first.
     windows: VecDeque<(i64, Ids)>,
+    /// Tags of forgotten ids that are still among the others: they are taken out bit by bit, because
+    /// to do so at once would take many milliseconds in a busy market.
+    leaving: Vec<u32>,
 }
+
+/// How many tags leave when an id comes: more than come, so that they become fewer.
+const LEAVING_AT_ONCE: usize = 2;
 
 impl Seen {
     /// Whether an id is remembered, that of a trade in the window that starts at `start_ms`.
@@ -33,6 +39,10 @@ impl Seen {
         let has_tag = self.tags.find(spread(tag), |known| *known == tag).is_some();
         if has_tag && self.holds(id, start_ms) {
             return false;
+        }
+        let stay = self.leaving.len().saturating_sub(LEAVING_AT_ONCE);
+        for left in self.leaving.drain(stay..) {
+            untag(&mut self.tags, left);
         }
         self.tags.insert_unique(spread(tag), tag, |known| spread(*known));
         self.ids(start_ms).insert(id);
@@ -51,7 +61,7 @@ impl Seen {
     pub(crate) fn forget(&mut self, until_ms: i64) {
         while self.windows.front().is_some_and(|(start_ms, _)| *start_ms < until_ms) {
             let Some((_, ids)) = self.windows.pop_front() else { return };
-            ids.tags().for_each(|tag| untag(&mut self.tags, tag));
+            self.leaving.extend(ids.tags());
         }
     }
 
