@@ -20,6 +20,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from tapecast import Engine
 from tapecast.clocks import SystemClock
+from tapecast.daemon.lifecycle import calm_collector
 from tapecast.server import Hub, Listener, ServerLimits
 
 __all__ = ["main"]
@@ -250,6 +251,7 @@ async def run(options: argparse.Namespace) -> None:
         else TapecastServer(clients=options.clients)
     )
     async with made as server:
+        calm_collector()
         tell("listening", port=server.port)
         while server.ready < options.clients:  # noqa: ASYNC110 -- no event of it is to be had
             await asyncio.sleep(0.01)

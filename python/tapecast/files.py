@@ -33,7 +33,7 @@ _AHEAD: Final = 2
 """Pieces of each job that wait to be absorbed: none of them idles, and memory has a bound."""
 
 _HEADER: Final = re.compile(rb"\s*[A-Za-z]\w*(,[A-Za-z]\w*)+\s*")
-_SYMBOL: Final = re.compile(r"([A-Z0-9]+)[-_.]")
+_SYMBOL: Final = re.compile(r"([A-Z0-9]*[A-Z][A-Z0-9]*)[-_.]")
 
 
 def _ignore(recording: Recording, read_bytes: int) -> None:

@@ -93,6 +93,17 @@ def test_in_progress_candles_follow_the_filter_and_end_with_the_subscription(
     assert left.kinds == ["snapshot"]
 
 
+def test_who_asks_for_them_no_longer_gets_none_that_wait(engine: FakeEngine, hub: Hub) -> None:
+    client, other = FakeOutbox(), FakeOutbox()
+    hub.subscribe(other, Subscribe(topic="status"))
+    hub.subscribe(client, Subscribe(topic="status", partial_ms=100))
+    engine.trades()
+    hub.tick(now_s=1.0)
+    hub.subscribe(client, Subscribe(topic="status"))
+    hub.flush_all()
+    assert client.kinds == ["snapshot", "snapshot"]
+
+
 def test_an_in_progress_candle_comes_after_everything_up_to_its_seq(
     engine: FakeEngine, hub: Hub
 ) -> None:

@@ -178,6 +178,20 @@ def test_time_under_the_soft_limit_is_not_held_against_a_client(
     assert counts.slow_consumers == 0
 
 
+def test_every_time_over_the_soft_limit_counts_by_itself(
+    wire: Wire, counts: ServerCounts, subscriber: Subscriber, engine: FakeEngine
+) -> None:
+    for begin_s in (10.0, 500.0, 4_000.0):
+        subscriber.deliver(share_of(engine.trades(4)))
+        subscriber.relieve(begin_s)
+        wire.drain()
+        # It has caught up before anyone with a clock looks again.
+        subscriber.deliver(share_of(engine.trades(1)))
+        assert not subscriber.is_slow
+        wire.drain()
+    assert counts.slow_consumers == 0
+
+
 def test_a_client_that_wants_to_be_cut_off_gets_everything_up_to_the_hard_limit(
     wire: Wire, counts: ServerCounts, subscriber: Subscriber, engine: FakeEngine
 ) -> None:

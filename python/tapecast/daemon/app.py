@@ -13,6 +13,7 @@ from tapecast.config import ServerSettings, Settings
 from tapecast.daemon.delays import Delays
 from tapecast.daemon.exchange import Exchange
 from tapecast.daemon.feed import Feed
+from tapecast.daemon.lifecycle import calm_collector
 from tapecast.daemon.replay import Replay, ReplaySettings
 from tapecast.daemon.timers import Clock, Stats, close_windows, publish_stats
 from tapecast.errors import FeedError
@@ -225,6 +226,7 @@ async def run(
     def ready(port: int) -> None:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         _LOGGER.info("listening on ws://%s:%d/ws/status", host, port)
+        calm_collector()
 
     console.start()
     logs.start()

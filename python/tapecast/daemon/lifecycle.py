@@ -1,14 +1,30 @@
-"""An event loop from its start to the signal that ends it."""
+"""A process from the start of its event loop to the signal that ends it."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-__all__ = ["run_until_signal"]
+__all__ = ["calm_collector", "run_until_signal"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_NEW_OBJECTS: Final = 10_000
+_YOUNG_PASSES: Final = 10
+_MIDDLE_PASSES: Final = 100
+
+
+def calm_collector() -> None:
+    """Keep Python's collector of cycles from holding up the loop; to be called once all is made.
+
+    What is there by now is never looked at again, and what is made later less often: with a
+    thousand clients a full pass took 80 ms. The stream itself makes no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS, _YOUNG_PASSES, _MIDDLE_PASSES)
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ __all__ = ["Hub"]
 _LOGGER = logging.getLogger(__name__)
 
 _RELIEVE_S: Final = 0.05
-"""How often slow subscribers are looked at while nothing is published."""
+"""How often slow subscribers are looked at."""
 
 # One write costs about as much as so many bytes more in it, and the loop is held up for one or two
 # milliseconds by as many as a slice has.
@@ -67,7 +68,7 @@ class _Queued:
 
     batch: Batch
     published_ns: int = 0
-    receivers: Sequence[Outbox] | None = None
+    receivers: dict[Outbox, None] | None = None
 
 
 def _no_beat(_messages: int) -> None:
@@ -116,7 +117,9 @@ class Hub:
         self._awake = asyncio.Event()
         # What is being written of a portion, if that has begun.
         self._writing: Iterator[int] | None = None
+        self._receivers: dict[Outbox, None] | None = None
         self._slow: set[Outbox] = set()
+        self._relieved_s = -math.inf
         self._patience = Patience()
         self._partials = PartialSchedule()
         self._partials_changed = asyncio.Event()
@@ -165,7 +168,7 @@ class Hub:
                 if flushed:
                     beat(flushed)
                     # Most of the time there is nobody to look after, and the clock is left alone.
-                    if self._slow:
+                    if self._slow and clock.monotonic_s() - self._relieved_s >= _RELIEVE_S:
                         self.relieve(now_s=clock.monotonic_s())
                 # One turn of the loop lets the transports write; a burst must not look like a slow
                 # consumer.
@@ -174,10 +177,17 @@ class Hub:
                     await self._until_room()
 
     async def _until_room(self) -> None:
-        """Wait, while more than a portion is queued, for clients that may yet make room."""
+        """Wait, while more than a portion is queued, for clients that may yet make room.
+
+        With less than that there is no burst: whoever is full then reads too slowly.
+        """
         # No transport tells that there is room again.
-        while self._queue and self._patience.waits_for(self._group_of):  # noqa: ASYNC110
+        while self._waits_for_room():  # noqa: ASYNC110
             await asyncio.sleep(MOMENT_S)
+
+    def _waits_for_room(self) -> bool:
+        is_behind = self._queued_bytes > self.limits.flush_bytes
+        return self._patience.waits_for(self._group_of, is_behind=is_behind)
 
     async def run_partials(self, clock: Clock, *, beat: Callable[[int], None] = _no_beat) -> None:
         """Send in-progress candles whenever they are due, until cancelled.
@@ -278,6 +288,7 @@ class Hub:
         Args:
             now_s: Monotonic seconds.
         """
+        self._relieved_s = now_s
         for outbox in list(self._slow):
             self._attempt(outbox, partial(outbox.relieve, now_s))
 
@@ -299,8 +310,14 @@ class Hub:
         """Queue the in-progress candles that changed after a version; return the new version."""
         version, batch = self.engine.partials(since)
         if len(batch):
-            self._enqueue(_Queued(batch, receivers=outboxes))
+            self._enqueue(_Queued(batch, receivers=dict.fromkeys(outboxes)))
         return version
+
+    def _unqueue_partials(self, outbox: Outbox) -> None:
+        """Keep in-progress candles that wait from a subscriber that has not asked for them now."""
+        for receivers in (self._receivers, *(queued.receivers for queued in self._queue)):
+            if receivers is not None:
+                receivers.pop(outbox, None)
 
     def _enqueue(self, queued: _Queued) -> None:
         self._queue.append(queued)
@@ -313,7 +330,7 @@ class Hub:
         """Write the oldest portion; yield 0 after each slice, and its messages after the last."""
         queued = self._take_portion()
         batch = Batch.joined([one.batch for one in queued])
-        receivers = queued[0].receivers
+        receivers = self._receivers = queued[0].receivers
         cost_bytes = 0
         for step_bytes in self._write(batch, receivers):
             cost_bytes += step_bytes
@@ -337,7 +354,7 @@ class Hub:
         self._queued_bytes -= size
         return portion
 
-    def _write(self, batch: Batch, receivers: Sequence[Outbox] | None) -> Iterator[int]:
+    def _write(self, batch: Batch, receivers: dict[Outbox, None] | None) -> Iterator[int]:
         """Write a portion; yield after each step what it cost, in bytes.
 
         Whoever joins in between has the portion in the snapshot, also who was a member before: the
@@ -353,18 +370,22 @@ class Hub:
             for number, share in enumerate(shares):
                 # Between two shares of one subscriber its transport must have its turn.
                 yield _SLICE_COST_BYTES if number else _making_cost(share, group)
-                yield from self._write_share(
-                    share, group, members, is_current=receivers is not None
-                )
+                yield from self._write_share(share, group, members, receivers)
 
     def _write_share(
-        self, share: Share, group: _Group, members: Iterable[Outbox], *, is_current: bool
+        self,
+        share: Share,
+        group: _Group,
+        members: Iterable[Outbox],
+        receivers: dict[Outbox, None] | None,
     ) -> Iterator[int]:
         """Write a share to some members of its group."""
+        is_current = receivers is not None
         later: dict[int, Share | None] = {}
         for outbox in list(members):
             joined_seq = group.joined.get(outbox)
-            if joined_seq is None:
+            # Who has left meanwhile is no receiver any more, whether or not it has come back.
+            if joined_seq is None or (receivers is not None and outbox not in receivers):
                 continue
             own: Share | None = share
             if joined_seq >= share.first_seq and not (is_current and joined_seq == share.first_seq):
@@ -376,7 +397,7 @@ class Hub:
                 yield len(own.frames) + _WRITE_COST_BYTES
 
     def _members(
-        self, receivers: Sequence[Outbox] | None
+        self, receivers: dict[Outbox, None] | None
     ) -> Iterable[tuple[_Group, Iterable[Outbox]]]:
         """Return the groups with those of their members who are to receive something."""
         if receivers is None:
@@ -439,7 +460,8 @@ class Hub:
         del group.joined[outbox]
         if not group.joined:
             del self._groups[group.key]
-        self._partials.remove(outbox)
+        if self._partials.remove(outbox):
+            self._unqueue_partials(outbox)
         if not self._group_of:
             self._queue.clear()
             self._queued_bytes = 0

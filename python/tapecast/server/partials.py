@@ -49,16 +49,17 @@ class PartialSchedule:
         group.newcomers[outbox] = None
         self._intervals[outbox] = interval_ms
 
-    def remove(self, outbox: Outbox) -> None:
-        """Let a subscriber take part no longer; nothing happens if it does not."""
+    def remove(self, outbox: Outbox) -> bool:
+        """Let a subscriber take part no longer; return whether it did."""
         interval_ms = self._intervals.pop(outbox, None)
         if interval_ms is None:
-            return
+            return False
         group = self._groups[interval_ms]
         group.members.pop(outbox, None)
         group.newcomers.pop(outbox, None)
         if not group.members and not group.newcomers:
             del self._groups[interval_ms]
+        return True
 
     def due(self, now_s: float) -> Iterator[PartialGroup]:
         """Yield the groups that are due; each is due again a whole interval from now."""

@@ -17,21 +17,25 @@ class Patience:
     """Tells whether what is queued shall wait a moment more.
 
     What waits in the queue waits once for all, and what is written waits once more for each client
-    that has not read it yet. A client that reads, but not as fast as a burst is written, gets a
-    quarter of a second to make room; who has made none by then is not waited for again until it
-    has.
+    that has not read it yet. Of every burst, clients that have no room for it are waited for, but
+    for a quarter of a second in all: one that reads slowly must not hold up the others.
     """
 
     def __init__(self) -> None:
-        # For how many moments each subscriber was waited for; as long as it is full.
-        self._moments: dict[Outbox, int] = {}
+        self._moments = 0
 
-    def waits_for(self, outboxes: Iterable[Outbox]) -> bool:
-        """Return whether one of them is full that may yet make room; to be asked each moment.
+    def waits_for(self, outboxes: Iterable[Outbox], *, is_behind: bool) -> bool:
+        """Return whether to wait for one that is full; to be asked each moment.
 
         Args:
             outboxes: All subscribers.
+            is_behind: Whether so much is queued that it is a burst; patience is whole again once
+                that is over.
         """
-        known = self._moments
-        self._moments = {outbox: known.get(outbox, 0) + 1 for outbox in outboxes if outbox.is_full}
-        return any(moments <= _MOST_MOMENTS for moments in self._moments.values())
+        if not is_behind:
+            self._moments = 0
+            return False
+        if self._moments >= _MOST_MOMENTS or not any(outbox.is_full for outbox in outboxes):
+            return False
+        self._moments += 1
+        return True

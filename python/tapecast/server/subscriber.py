@@ -62,8 +62,10 @@ class Subscriber:
         # against the client.
         self._exempt_from_bytes = 0
         self._exempt_to_bytes = 0
-        # Deliveries that may still wait: the offset at which each ends, and its messages.
-        self._waiting: deque[tuple[int, int]] = deque()
+        # Deliveries that may still wait: the offset at which each ends, and its messages. Apart,
+        # for many pairs of both would keep the garbage collector busy.
+        self._waiting_to_bytes: deque[int] = deque()
+        self._waiting_messages: deque[int] = deque()
 
     def __str__(self) -> str:
         """Return the client's address and the connection's id, for logs."""
@@ -141,18 +143,21 @@ class Subscriber:
         pending_bytes: int = transport.get_write_buffer_size()
         # Some loops write at the end of their turn, so that these frames themselves mostly wait.
         if pending_bytes <= size:
-            self._waiting.clear()
+            self._waiting_to_bytes.clear()
+            self._waiting_messages.clear()
         else:
             self._forget_sent(pending_bytes)
         if pending_bytes:
-            self._waiting.append((self._written_bytes, messages))
+            self._waiting_to_bytes.append(self._written_bytes)
+            self._waiting_messages.append(messages)
         return pending_bytes
 
     def _forget_sent(self, pending_bytes: int) -> None:
         """Forget the deliveries that have been sent whole."""
         sent_to_bytes = self._written_bytes - pending_bytes
-        while self._waiting and self._waiting[0][0] <= sent_to_bytes:
-            self._waiting.popleft()
+        while self._waiting_to_bytes and self._waiting_to_bytes[0] <= sent_to_bytes:
+            self._waiting_to_bytes.popleft()
+            self._waiting_messages.popleft()
 
     def _held_against(self) -> int:
         """Return how many bytes wait, what is exempt aside."""
@@ -177,6 +182,8 @@ class Subscriber:
 
     def _catch_up(self) -> None:
         """Write what was withheld as far as the client has room, and find out if that was all."""
+        if self._held_against() <= self._limits.soft_pending_bytes:
+            self._over_since_s = None
         while self._held_against() <= self._limits.soft_pending_bytes // 2:
             if self._backlog is None or self._connection.protocol.state is not State.OPEN:
                 self._abandon()
@@ -197,12 +204,13 @@ class Subscriber:
             self._counts.dropped_messages += self._backlog.messages
             self._backlog = None
         self.is_slow = False
+        self._over_since_s = None
 
     def _cut_off(self, pending_bytes: int, limit_bytes: int, for_s: float | None = None) -> None:
         """Abort the connection, and count what its client will not get."""
         self._forget_sent(self.pending_bytes)
         self._counts.slow_consumers += 1
-        self._counts.dropped_messages += sum(messages for _, messages in self._waiting)
+        self._counts.dropped_messages += sum(self._waiting_messages)
         self._abandon()
         # Else the kernel keeps for minutes what it could not send.
         sock = self._transport.get_extra_info("socket")

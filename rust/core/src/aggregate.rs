@@ -9,7 +9,7 @@ mod symbols;
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::candle::{Candle, Edge, WINDOW_MS, window_start};
 use crate::coverage::Coverage;
@@ -186,12 +186,12 @@ impl Aggregator {
         let limit = self.settings.max_trade_ids;
         let wanted = |until_ms: i64| {
             let is_new = |trade: &&Trade| {
-                window_start(trade.event_ms) >= until_ms
-                    && !self.series[trade.symbol as usize]
-                        .seen
-                        .knows(&trade.id, window_start(trade.event_ms))
+                let start_ms = window_start(trade.event_ms);
+                let seen = &self.series[trade.symbol as usize].seen;
+                start_ms >= until_ms && !seen.knows(&trade.id, start_ms)
             };
-            frame.trades.iter().filter(is_new).count()
+            let new = frame.trades.iter().filter(is_new);
+            new.map(|trade| (trade.symbol, &trade.id)).collect::<FxHashSet<_>>().len()
         };
         for (start_ms, held) in self.remembered.windows(self.closed_until_ms) {
             if self.remembered.total() - room.freed + wanted(room.until_ms) <= limit {

@@ -116,6 +116,11 @@ impl Layout {
             }
         }
         let symbol = symbol.filter(|_| !columns.contains(&Column::Symbol)).map(str::to_owned);
+        if let Some(name) = &symbol {
+            check_symbol(name).map_err(|(kind, expected)| {
+                FrameError::new(kind, "symbol", (0, name.as_bytes()), expected)
+            })?;
+        }
         let is_optional = |column: Column| match column {
             Column::Rpi | Column::Skipped => true,
             Column::Symbol => symbol.is_some(),

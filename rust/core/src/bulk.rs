@@ -143,7 +143,8 @@ struct Absorber<'a> {
 impl Absorber<'_> {
     fn add(&mut self, span: Span) {
         self.engine.counters.frames_total += 1;
-        let limit_ms = self.engine.future_limit_ms(span.ts_ms.max(self.clock_ms));
+        // What the run has not been accepted for yet moves no clock.
+        let limit_ms = self.engine.future_limit_ms(span.ts_ms.max(self.engine.event_ms()));
         if span.last_ms > limit_ms {
             self.flush();
             let trades = &self.trades.as_slice()[..span.trades];

@@ -1,5 +1,6 @@
 //! Which trade ids were seen, and how many are remembered: exact, and bounded in time and memory.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashTable;
@@ -62,6 +63,10 @@ impl Seen {
         while self.windows.front().is_some_and(|(start_ms, _)| *start_ms < until_ms) {
             let Some((_, ids)) = self.windows.pop_front() else { return };
             self.leaving.extend(ids.tags());
+        }
+        // A symbol that has fallen silent keeps nothing.
+        if self.windows.is_empty() {
+            (self.tags, self.leaving) = (HashTable::new(), Vec::new());
         }
     }
 
@@ -206,6 +211,9 @@ impl Remembered {
 
     /// So many more in the window that starts at `start_ms`.
     pub(crate) fn add(&mut self, start_ms: i64, count: usize) {
+        if count == 0 {
+            return;
+        }
         self.total += count;
         // The newest window is asked for nearly always.
         match self.by_start.last_entry() {
@@ -217,8 +225,11 @@ impl Remembered {
     /// One less in that window.
     pub(crate) fn take_back(&mut self, start_ms: i64) {
         self.total -= 1;
-        if let Some(count) = self.by_start.get_mut(&start_ms) {
-            *count -= 1;
+        if let Entry::Occupied(mut count) = self.by_start.entry(start_ms) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 

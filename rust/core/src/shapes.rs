@@ -21,12 +21,15 @@ enum Shape {
     Spot,
 }
 
+/// What stands for the trade before the first one: any text with its value.
+const FIRST_TIME: ([u8; 13], i64) = (*b"1000000000000", 1_000_000_000_000);
+const FIRST_SEQ: ([u8; 12], u64) = (*b"100000000000", 100_000_000_000);
+
 /// Reads a frame of a known shape into `frame`, whose topic and trades are empty.
 ///
 /// `None`, with the frame in any state, where it is of another.
 pub(crate) fn decode(frame: &mut Frame, bytes: &[u8]) -> Option<()> {
-    let mut walk =
-        Walk { rest: bytes, names: b"", last_time: ([0; 13], 0), last_seq: ([0; 12], 0) };
+    let mut walk = Walk { rest: bytes, names: b"", last_time: FIRST_TIME, last_seq: FIRST_SEQ };
     walk.eat(b"{\"topic\":\"publicTrade.")?;
     let topic = walk.symbol()?;
     let shape = match walk.eat(b",\"type\":\"snapshot\",\"ts\":") {
@@ -321,6 +324,9 @@ mod tests {
     fn whatever_else_is_handed_on() {
         for (usual, other) in [("{\"T\"", "{ \"T\""), ("BTCUSDT", "btcusdt"), ("0.010", "-1")] {
             assert!(!is_usual(&FUTURES.replace(usual, other)), "{other}");
+        }
+        for number in ["1788488627048", "1788488627047", "804921550364"] {
+            assert!(!is_usual(&FUTURES.replace(number, &"\0".repeat(number.len()))), "{number}");
         }
         for length in 0..FUTURES.len() {
             assert!(!is_usual(&FUTURES[..length]), "{length}");

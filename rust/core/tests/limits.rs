@@ -88,6 +88,31 @@ fn a_refused_frame_gives_no_closed_window_up() {
 }
 
 #[test]
+fn ids_that_a_frame_repeats_take_their_room_once() {
+    let mut engine = Engine::new(Settings { max_trade_ids: 4, ..Settings::default() });
+    feed(&mut engine, &[trade("A", 1, 0), trade("A", 2, 1)]).unwrap();
+    engine.advance(START_MS + MINUTE_MS + 1_000);
+    let repeats: Vec<Value> = (0..5).map(|_| trade("A", 3, MINUTE_MS)).collect();
+    feed(&mut engine, &repeats).unwrap();
+    feed(&mut engine, &[trade("A", 4, 2)]).unwrap();
+    let counters = engine.counters();
+    assert_eq!((counters.trades_total, counters.late_trades_total), (4, 0));
+}
+
+#[test]
+fn the_window_of_a_refused_frame_is_not_given_up_for_it() {
+    let mut engine = Engine::new(Settings { max_trade_ids: 4, ..Settings::default() });
+    feed(&mut engine, &[trade("A", 1, 0), trade("A", 2, 1)]).unwrap();
+    engine.advance(START_MS + 5 * MINUTE_MS);
+    let sums: Vec<Value> = (10..14).map(|id| huge("A", id, 3 * MINUTE_MS)).collect();
+    assert_eq!(feed(&mut engine, &sums).unwrap_err().kind, ErrorKind::Overflow);
+    let next: Vec<Value> = (20..24).map(|id| trade("A", id, 5 * MINUTE_MS)).collect();
+    feed(&mut engine, &next).unwrap();
+    let kind = feed(&mut engine, &[trade("A", 30, 3 * MINUTE_MS)]).unwrap_err().kind;
+    assert_eq!(kind, ErrorKind::TooManyTradeIds, "not late, for its minute was not given up");
+}
+
+#[test]
 fn an_overflow_gives_no_closed_window_up() {
     let settings = Settings { max_trade_ids: 6, history_candles: 0, ..Settings::default() };
     let mut engine = Engine::new(settings);
