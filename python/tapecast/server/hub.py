@@ -439,6 +439,8 @@ class Hub:
             self._slow.discard(outbox)
         elif outbox not in self._slow:
             self._slow.add(outbox)
+            # Its time begins with the next look, which is due.
+            self._relieved_s = -math.inf
             self._awake.set()
 
     def _lose(self, outbox: Outbox, error: Exception) -> None:

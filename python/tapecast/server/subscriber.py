@@ -4,6 +4,7 @@ import socket
 import struct
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 from websockets.asyncio.server import ServerConnection
@@ -62,10 +63,9 @@ class Subscriber:
         # against the client.
         self._exempt_from_bytes = 0
         self._exempt_to_bytes = 0
-        # Deliveries that may still wait: the offset at which each ends, and its messages. Apart,
-        # for many pairs of both would keep the garbage collector busy.
-        self._waiting_to_bytes: deque[int] = deque()
-        self._waiting_messages: deque[int] = deque()
+        # Deliveries that may still wait, each as two numbers: the offset at which it ends, and its
+        # messages. As pairs they would keep the garbage collector busy.
+        self._waiting: deque[int] = deque()
 
     def __str__(self) -> str:
         """Return the client's address and the connection's id, for logs."""
@@ -143,21 +143,20 @@ class Subscriber:
         pending_bytes: int = transport.get_write_buffer_size()
         # Some loops write at the end of their turn, so that these frames themselves mostly wait.
         if pending_bytes <= size:
-            self._waiting_to_bytes.clear()
-            self._waiting_messages.clear()
+            self._waiting.clear()
         else:
             self._forget_sent(pending_bytes)
         if pending_bytes:
-            self._waiting_to_bytes.append(self._written_bytes)
-            self._waiting_messages.append(messages)
+            self._waiting.append(self._written_bytes)
+            self._waiting.append(messages)
         return pending_bytes
 
     def _forget_sent(self, pending_bytes: int) -> None:
         """Forget the deliveries that have been sent whole."""
         sent_to_bytes = self._written_bytes - pending_bytes
-        while self._waiting_to_bytes and self._waiting_to_bytes[0] <= sent_to_bytes:
-            self._waiting_to_bytes.popleft()
-            self._waiting_messages.popleft()
+        while self._waiting and self._waiting[0] <= sent_to_bytes:
+            self._waiting.popleft()
+            self._waiting.popleft()
 
     def _held_against(self) -> int:
         """Return how many bytes wait, what is exempt aside."""
@@ -210,7 +209,7 @@ class Subscriber:
         """Abort the connection, and count what its client will not get."""
         self._forget_sent(self.pending_bytes)
         self._counts.slow_consumers += 1
-        self._counts.dropped_messages += sum(self._waiting_messages)
+        self._counts.dropped_messages += sum(islice(self._waiting, 1, None, 2))
         self._abandon()
         # Else the kernel keeps for minutes what it could not send.
         sock = self._transport.get_extra_info("socket")
