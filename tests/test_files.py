@@ -20,7 +20,7 @@ from tapecast import Engine, aggregate, aggregate_files
 from tapecast.aliases import Category
 from tapecast.batch import apply_frames, batch_engine, candle_messages
 from tapecast.errors import DecodeError
-from tapecast.files import Listener, all_cores, apply_files
+from tapecast.files import Watcher, all_cores, apply_files
 from tapecast.recording import MAX_LINE_BYTES, Recording
 
 START_MS = 1_790_000_040_000
@@ -152,13 +152,13 @@ def written(folder: Path, files: Iterable[bytes]) -> list[Path]:
 
 
 class Heard:
-    """A listener that keeps what it is told."""
+    """A watcher that keeps what it is told."""
 
     def __init__(self) -> None:
         self.bad: list[tuple[str, int, str]] = []
         self.damages: list[str] = []
         self.read: list[tuple[str, int]] = []
-        self.listener = Listener(
+        self.watcher = Watcher(
             bad_line=lambda path, line, error: self.bad.append((path.name, line, str(error))),
             damage=lambda damage: self.damages.append(str(damage)),
             progress=lambda recording, read: self.read.append((recording.path.name, read)),
@@ -190,7 +190,7 @@ def test_files_give_what_feeding_frame_by_frame_gives_for_any_pieces_and_threads
                 [Recording(path) for path in paths],
                 category=category,
                 jobs=jobs,
-                listener=heard.listener,
+                watcher=heard.watcher,
             )
         assert (passed_over, heard.bad, heard.damages) == (foreign, bad, [])
         assert state(found) == state(expected)
@@ -336,7 +336,7 @@ def engine_of_files(
 ) -> Engine:
     found = batch_engine(empty=empty)
     recordings = [Recording(path) for path in paths]
-    apply_files(found, recordings, category="linear", jobs=2, listener=heard.listener)
+    apply_files(found, recordings, category="linear", jobs=2, watcher=heard.watcher)
     return found
 
 
@@ -442,11 +442,11 @@ def test_pieces_are_not_kept(tmp_path: Path) -> None:
         nonlocal told
         told += 1
 
-    listener = Listener(bad_line=lambda *_: None, damage=lambda _: None, progress=progress)
+    watcher = Watcher(bad_line=lambda *_: None, damage=lambda _: None, progress=progress)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tapecast.recording._PIECE_BYTES", 4_000)
         engine = Engine(clock="event")
-        apply_files(engine, [Counting(path)], category="linear", jobs=3, listener=listener)
+        apply_files(engine, [Counting(path)], category="linear", jobs=3, watcher=watcher)
     assert told > 500
     assert most <= 2 * 3 + 2
 

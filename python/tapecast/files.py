@@ -25,7 +25,7 @@ from tapecast.recording import Piece, Recording
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["Listener", "aggregate_files", "all_cores", "apply_files"]
+__all__ = ["Watcher", "aggregate_files", "all_cores", "apply_files"]
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -41,7 +41,7 @@ def _ignore(recording: Recording, read_bytes: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listener:
+class Watcher:
     """Who is told what happens while files are read; all in the thread that reads them."""
 
     bad_line: Callable[[Path, int, DecodeError], None]
@@ -71,7 +71,7 @@ def apply_files(
     *,
     category: Category,
     jobs: int,
-    listener: Listener,
+    watcher: Watcher,
 ) -> int:
     """Apply files in their order, as `apply_frames` would frame by frame.
 
@@ -80,7 +80,7 @@ def apply_files(
         recordings: The files; archives are told by their first line, which names the columns.
         category: What they hold.
         jobs: How many threads decode; with one, all is done in the caller's.
-        listener: Who is told of what is refused.
+        watcher: Who is told of what is refused.
 
     Returns:
         How many lines were neither trades nor control frames, and were passed over.
@@ -100,7 +100,7 @@ def apply_files(
             # What is lost begins within the newest minute.
             engine.refuse(None, None, category=category)
             broken_ms = engine.event_ms
-            listener.damage(done.damage)
+            watcher.damage(done.damage)
         if done.block is None:
             continue
         lines += done.skipped
@@ -110,11 +110,11 @@ def apply_files(
             broken_ms = None
         held = done.block.lines
         for number, error in engine.absorb(done.block, lines=lines):
-            listener.bad_line(current.path, lines + number + 1, error)
+            watcher.bad_line(current.path, lines + number + 1, error)
         lines += held
         foreign += done.foreign
         spare.append(done.block)
-        listener.progress(current, done.read_bytes)
+        watcher.progress(current, done.read_bytes)
     return foreign
 
 
@@ -282,10 +282,10 @@ def aggregate_files(  # noqa: PLR0913 -- keyword-only settings
         on_bad_frame(error)
 
     damages: list[RecordingDamaged] = []
-    listener = Listener(bad_line=bad_line, damage=damages.append)
+    watcher = Watcher(bad_line=bad_line, damage=damages.append)
     names = [paths] if isinstance(paths, str | os.PathLike) else paths
     recordings = [Recording(Path(name)) for name in names]
-    apply_files(engine, recordings, category=category, jobs=jobs, listener=listener)
+    apply_files(engine, recordings, category=category, jobs=jobs, watcher=watcher)
     for damage in damages:
         warnings.warn(str(damage), RuntimeWarning, stacklevel=2)
     warn_of_late_trades(engine, stacklevel=3)

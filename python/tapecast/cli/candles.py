@@ -16,7 +16,7 @@ from tapecast.batch import ANY_MS, batch_engine
 from tapecast.cli.candle_output import Style, print_candles
 from tapecast.cli.options import CATEGORIES
 from tapecast.errors import DecodeError, RecordingDamaged
-from tapecast.files import Listener, all_cores, apply_files
+from tapecast.files import Watcher, all_cores, apply_files
 from tapecast.recording import Recording
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class _Reading:
 
     def run(self, jobs: int) -> int:
         """Return how many lines were passed over that are no answers of the exchange either."""
-        listener = Listener(
+        watcher = Watcher(
             bad_line=self._on_bad_line, damage=self._on_damage, progress=self._on_progress
         )
         with self._bar or nullcontext():
@@ -160,7 +160,7 @@ class _Reading:
                 self._recordings,
                 category=self._category,
                 jobs=jobs,
-                listener=listener,
+                watcher=watcher,
             )
 
     def _on_bad_line(self, path: Path, line: int, error: DecodeError) -> None:

@@ -3,6 +3,8 @@
 //! The result is that of feeding the frames one by one. Frames that can change no closed candle and
 //! close none are applied together; where one of them does not fit, each is applied alone.
 
+use rustc_hash::FxHashSet;
+
 use crate::aggregate::Verdict;
 use crate::batch::Batch;
 use crate::engine::Engine;
@@ -78,14 +80,10 @@ impl Engine {
     /// The topics of a category's symbols known so far; those of options are base coins.
     #[must_use]
     pub fn topics(&self, category: Category) -> Vec<String> {
-        let mut topics: Vec<String> = Vec::new();
-        for series in self.series().iter().filter(|series| series.category == category) {
-            let topic = category.topic_of(&series.symbol);
-            if !topics.iter().any(|known| known == topic) {
-                topics.push(topic.to_owned());
-            }
-        }
-        topics
+        let of_category = self.series().iter().filter(|series| series.category == category);
+        let topics = of_category.map(|series| category.topic_of(&series.symbol));
+        let mut known = FxHashSet::default();
+        topics.filter(|topic| known.insert(*topic)).map(str::to_owned).collect()
     }
 
     /// Counts and numbers the trades of a frame that was applied.
