@@ -349,13 +349,19 @@ impl Aggregator {
         {
             return;
         }
-        self.refresh_category(category, window_start(before_ms), news);
+        self.refresh_where(|series| series.category == category, window_start(before_ms), news);
     }
 
+    /// Publishes what is new of the closed windows of some symbols from `from_ms` on, in order.
     #[cold]
-    fn refresh_category(&mut self, category: Category, from_ms: i64, news: &mut Vec<News>) {
+    fn refresh_where(
+        &mut self,
+        is_meant: impl Fn(&Series) -> bool,
+        from_ms: i64,
+        news: &mut Vec<News>,
+    ) {
         for series in 0..self.series.len() {
-            if self.series[series].category == category {
+            if is_meant(&self.series[series]) {
                 self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
             }
         }
@@ -409,10 +415,7 @@ impl Aggregator {
             return;
         }
         let from_ms = std::mem::replace(&mut self.closed_until_ms, until_ms);
-        for series in 0..self.series.len() {
-            self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
-        }
-        news.sort_unstable();
+        self.refresh_where(|_| true, from_ms, news);
     }
 
     /// Drops the windows that can no longer be revised.

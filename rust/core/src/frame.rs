@@ -46,14 +46,20 @@ impl Frame {
     ///
     /// A [`FrameError`] for the first fault; the content of this frame is then unspecified.
     pub fn decode(&mut self, bytes: &[u8], category: Option<Category>) -> Result<(), FrameError> {
-        self.topic.clear();
         self.trades.clear();
-        // An option's symbols are never those of its topic, as they are in the usual shapes.
-        let may_be_usual = category != Some(Category::Option) && bytes.len() <= MAX_FRAME_BYTES;
-        if may_be_usual && shapes::decode(self, bytes).is_some() {
+        if self.decode_usual(bytes, category) {
             return Ok(());
         }
         self.decode_general(bytes, category)
+    }
+
+    /// Reads a frame of a usual shape behind the trades of those before; `false`, with this frame
+    /// in any state, where it is of another.
+    fn decode_usual(&mut self, bytes: &[u8], category: Option<Category>) -> bool {
+        self.topic.clear();
+        // An option's symbols are never those of its topic, as they are in the usual shapes.
+        let may_be_usual = category != Some(Category::Option) && bytes.len() <= MAX_FRAME_BYTES;
+        may_be_usual && shapes::decode(self, bytes).is_some()
     }
 
     /// Decodes one more frame behind the trades of those before, whole or not at all.
@@ -65,9 +71,7 @@ impl Frame {
         category: Option<Category>,
     ) -> Result<usize, FrameError> {
         let kept = self.trades.len();
-        self.topic.clear();
-        let may_be_usual = category != Some(Category::Option) && bytes.len() <= MAX_FRAME_BYTES;
-        if may_be_usual && shapes::decode(self, bytes).is_some() {
+        if self.decode_usual(bytes, category) {
             return Ok(kept);
         }
         self.trades.truncate(kept);

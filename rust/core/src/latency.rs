@@ -45,7 +45,7 @@ impl Latency {
     /// Records `count` times of `ns` each; below zero, as clocks that disagree have it, counts as
     /// zero, beyond an hour as an hour.
     pub fn record(&mut self, ns: i64, count: u64) {
-        let ns = u64::try_from(ns).unwrap_or(0).clamp(0, LONGEST_NS);
+        let ns = u64::try_from(ns).unwrap_or(0).min(LONGEST_NS);
         if self.histogram.is_none() {
             self.histogram =
                 Histogram::new_with_bounds(FINEST_NS, LONGEST_NS, SIGNIFICANT_DIGITS).ok();

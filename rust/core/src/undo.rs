@@ -1,6 +1,6 @@
 //! What windows held before a frame, so that one that is refused leaves no trace.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 
 use crate::candle::Fold;
 
@@ -22,8 +22,8 @@ const FEW: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Undo {
     windows: Vec<Before>,
-    /// Where the window of a symbol and start stands, once there are more than a few.
-    index: FxHashMap<(u32, i64), usize>,
+    /// Symbol and start of each, once there are more than a few.
+    index: FxHashSet<(u32, i64)>,
     first_ms: Option<i64>,
     last_ms: Option<i64>,
 }
@@ -41,7 +41,7 @@ impl Undo {
     /// Whether it is known already what a window held.
     pub(crate) fn knows(&self, series: u32, start_ms: i64) -> bool {
         if self.windows.len() > FEW {
-            return self.index.contains_key(&(series, start_ms));
+            return self.index.contains(&(series, start_ms));
         }
         self.windows.iter().any(|known| known.series == series && known.start_ms == start_ms)
     }
@@ -56,8 +56,8 @@ impl Undo {
 
     #[cold]
     fn extend_index(&mut self) {
-        let unindexed = self.windows.iter().enumerate().skip(self.index.len());
-        self.index.extend(unindexed.map(|(at, known)| ((known.series, known.start_ms), at)));
+        let unindexed = self.windows.iter().skip(self.index.len());
+        self.index.extend(unindexed.map(|known| (known.series, known.start_ms)));
     }
 
     /// Takes note of the time of a fresh trade, whether it counts or not.

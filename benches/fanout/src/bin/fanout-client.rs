@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use fanout::crowd::{Crowd, Member, Plan, Role, Stop};
 use fanout::tally::{Counter, Stamp};
-use fanout::{Error, machine};
+use fanout::{Error, exit_code, machine};
 use lexopt::prelude::{Long, ValueExt};
 use serde_json::{Value, json};
 
@@ -42,13 +42,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "fanout-client: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("fanout-client", run())
 }
 
 fn run() -> Result<(), Error> {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fanout::frame::push_text;
-use fanout::{Error, handshake, machine};
+use fanout::{Error, exit_code, handshake, machine};
 use lexopt::prelude::{Long, ValueExt};
 use serde_json::json;
 
@@ -48,13 +48,7 @@ struct Server {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "fanout-send-loop: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("fanout-send-loop", run())
 }
 
 fn run() -> Result<(), Error> {

@@ -68,11 +68,6 @@ impl Aggregator {
 
     /// Publishes what a changed coverage makes new of closed windows from `from_ms` on.
     fn refresh_covered_by(&mut self, coverage: usize, from_ms: i64, news: &mut Vec<News>) {
-        for series in 0..self.series.len() {
-            if self.series[series].coverage == coverage {
-                self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
-            }
-        }
-        news.sort_unstable();
+        self.refresh_where(|series| series.coverage == coverage, from_ms, news);
     }
 }
