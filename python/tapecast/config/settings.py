@@ -19,6 +19,7 @@ __all__ = [
     "LogSettings",
     "ServerSettings",
     "Settings",
+    "StoreSettings",
     "expected_of",
     "flag_of",
     "leaves",
@@ -75,6 +76,14 @@ Names: TypeAlias = Annotated[
     Field(min_length=1),
     _Expected("a list of category:SYMBOL or category:GLOB, at least one"),
 ]
+Origins: TypeAlias = Annotated[
+    tuple[str, ...],
+    _Expected("a list of origins like https://HOST"),
+]
+Token: TypeAlias = Annotated[
+    str | None, Field(pattern=r"^[!-~]{16,256}$"), _Expected("16 to 256 visible ASCII characters")
+]
+Text: TypeAlias = Annotated[str | None, Field(min_length=1), _Expected("a path")]
 
 
 class _Table(BaseModel):
@@ -110,6 +119,26 @@ class BybitSettings(_Table):
     forbidden_wait_s: Seconds = Field(default=600.0, description="least wait after HTTP 403 or 429")
     retry_rejected_s: Seconds = Field(
         default=60.0, description="how often a refused symbol is asked for again"
+    )
+    lines: int = Field(default=2, ge=1, le=4, description="connections for the same symbols")
+    max_line_age_s: Seconds = Field(
+        default=21_600.0, description="age at which a line is replaced while another covers for it"
+    )
+    silence_ping_s: Seconds = Field(
+        default=3.0, description="silence of a line after which it is pinged"
+    )
+    silence_abort_s: Seconds = Field(
+        default=2.0, description="silence after that ping at which the line is cut off"
+    )
+    stale_after_s: Seconds = Field(
+        default=60.0, description="least time without data at which a busy symbol is stale"
+    )
+    audit: bool = Field(
+        default=False, description="whether candles are compared with the exchange's own"
+    )
+    backfill: bool = Field(default=True, description="whether gaps are filled over REST")
+    backfill_deadline_s: Seconds = Field(
+        default=30.0, description="time after which a gap that cannot be proven filled is given up"
     )
 
     @property
@@ -178,6 +207,42 @@ class ServerSettings(_Table):
     shutdown_timeout_s: Seconds = Field(
         default=3.0, description="time within which the server is closed"
     )
+    resume_max_messages: int = Field(
+        default=500_000, ge=0, description="messages kept for clients that resume"
+    )
+    resume_max_bytes: int = Field(
+        default=33_554_432, ge=0, description="bytes of messages kept for clients that resume"
+    )
+    resume_max_age_s: Seconds = Field(
+        default=120.0, description="age of the oldest message kept for clients that resume"
+    )
+    accept_per_s: int = Field(
+        default=500, ge=1, description="handshakes a second; others get 503 with Retry-After"
+    )
+    max_clients_per_address: int = Field(
+        default=64, ge=1, description="clients of one address, loopback aside"
+    )
+    allowed_origins: Origins = Field(
+        default=(), description="pages of other hosts that may connect, as https://HOST"
+    )
+    # A secret: it must not get into a log with the settings.
+    token: Token = Field(default=None, repr=False, description="bearer token that clients need")
+    tls_cert: Text = Field(default=None, description="certificate chain (PEM) to serve wss:// with")
+    tls_key: Text = Field(default=None, description="private key (PEM) of that certificate")
+    allow_public: bool = Field(
+        default=False, description="whether others than this host may connect without a token"
+    )
+
+
+class StoreSettings(_Table):
+    """What is kept on disk, in the state directory."""
+
+    fsync_interval_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = Field(
+        default=0.0,
+        description="time between fsyncs, which outlive a power loss; 0: a crash of tapecast alone",
+    )
+    segment_s: Seconds = Field(default=300.0, description="time that one segment of the journal is")
+    retention_days: int = Field(default=30, ge=1, le=3650, description="how long candles are kept")
 
 
 class LogSettings(_Table):
@@ -202,9 +267,15 @@ class Settings(_Table):
         default=("linear:BTCUSDT", "linear:ETHUSDT", "linear:SOLUSDT", "spot:BTCUSDT"),
         description="CATEGORY:SYMBOL or CATEGORY:GLOB, separated by commas; linear by default",
     )
+    state_dir: Annotated[str, _Expected('a directory, or "none"')] = Field(
+        default="none",
+        min_length=1,
+        description='directory for what outlives a restart; "none" keeps nothing',
+    )
     bybit: BybitSettings = BybitSettings()
     candles: CandleSettings = CandleSettings()
     server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
 
 

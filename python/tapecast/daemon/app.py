@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Final, Protocol
 
 from tapecast._core import Batch, Engine
@@ -285,7 +285,8 @@ def _raise(task: asyncio.Task[Any]) -> None:
 
 
 def _limits(settings: ServerSettings, *, is_replay: bool) -> ServerLimits:
-    limits = ServerLimits(**settings.model_dump())
+    known = {field.name for field in fields(ServerLimits)}
+    limits = ServerLimits(**settings.model_dump(include=known))
     if not is_replay:
         return limits
     # A replay waits for its clients, and drops nothing for those who read at all.
