@@ -7,7 +7,7 @@ engine belongs to one thread at a time.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, final
 
-from tapecast.aliases import Category, MessageType, Rows
+from tapecast.aliases import Category, KeptCandle, MessageType, Rows
 from tapecast.errors import DecodeError
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "Selection",
     "__version__",
     "decode_trades",
+    "encode_record",
+    "read_records",
 ]
 
 __version__: str
@@ -251,6 +253,7 @@ class Engine:
         thread_statuses: bytes | None = None,
         rejected_symbols: bytes | None = None,
         latencies: dict[str, Latency] | None = None,
+        sections: dict[str, bytes] | None = None,
     ) -> Batch:
         """Publish one stats message.
 
@@ -263,9 +266,11 @@ class Engine:
             thread_statuses: A JSON array, spliced in as it is.
             rejected_symbols: A JSON array, spliced in as it is.
             latencies: How long things took, by name, beside the engine's own; each begins anew.
+            sections: Further members by name, each JSON that is spliced in as it is.
 
         Raises:
-            ValueError: If one of the arrays is none.
+            ValueError: If one of the arrays is none, or a section no JSON or the name of a member that
+                stats have already.
         """
 
     def upstream(self, now_ms: int, *, line: str, state: str, reason: str = "") -> Batch:
@@ -316,6 +321,76 @@ class Engine:
             types: The types wanted; all where `None`.
             symbols: The symbols wanted, each bare or as `category:SYMBOL`; all where `None`.
             in_progress: Whether candles in progress follow the closed ones of each symbol.
+        """
+
+    def checkpoint(self) -> bytes:
+        """Return the whole state but the history of candles that can no longer be revised.
+
+        Other threads run meanwhile, which must not use this engine. Equal states give equal bytes.
+        """
+
+    @staticmethod
+    def restored(
+        checkpoint: bytes,
+        *,
+        grace_ms: int | None = None,
+        revise_window_ms: int | None = None,
+        empty: Literal["skip", "flat"] | None = None,
+        open: Literal["first_trade", "previous_close"] | None = None,
+        include_block_trades: bool | None = None,
+        clock: Literal["wall", "event"] | None = None,
+        primary_category: Category | None = None,
+        epoch: str | None = None,
+        max_future_ms: int | None = None,
+        assume_covered: bool | None = None,
+        recent_trades: int | None = None,
+        history_candles: int | None = None,
+        max_symbols: int | None = None,
+        max_trade_ids: int | None = None,
+    ) -> Engine:
+        """Return the engine that a checkpoint was made of; other threads run meanwhile.
+
+        It goes on as if it had never stopped: the same inputs give the same messages. The history of
+        candles comes back by `recall`.
+
+        Args:
+            checkpoint: What `checkpoint` returned.
+            grace_ms: This and all others: as for a new engine; as they were where `None`.
+
+        Raises:
+            ValueError: If the checkpoint is damaged or of another version, or a setting is outside its
+                choices or range.
+        """
+
+    def restated(self, payload: bytes) -> Batch:
+        """Publish a recorded stats message again, in place of `stats`; the next rates are those since.
+
+        Raises:
+            ValueError: If it is none, or its number is not the next one; nothing changes then.
+        """
+
+    def repeated(self, trades: int) -> Batch:
+        """Take note of a frame all of whose trades were known, as `feed` did; it publishes nothing."""
+
+    def renumber(self, epoch: str) -> None:
+        """Begin a new numbering under a new epoch: the next message has the number 1.
+
+        What was published before has the number 0 in snapshots.
+        """
+
+    def recall(self, rows: Sequence[KeptCandle]) -> int:
+        """Put closed candles back into the history of their symbols, and return how many were taken.
+
+        Passed over are those whose minute is known or may still be revised (of an engine whose clock
+        was never moved: any), and those beyond `max_symbols` and `history_candles`.
+
+        Args:
+            rows: Category, symbol, start_ms, open, high, low, close, volume, turnover, buy_volume,
+                trades, complete, source, verified and revision of each, oldest first. Decimals are
+                exact texts.
+
+        Raises:
+            ValueError: If a field of a row is none of its kind; nothing is taken then.
         """
 
     def symbols(self) -> list[tuple[Category, str]]:
@@ -431,4 +506,39 @@ def decode_trades(frame: bytes, *, category: Category | None = None, exact: bool
     Raises:
         DecodeError: If the frame is not a well-formed trade message.
         ValueError: If the category is unknown.
+    """
+
+def encode_record(
+    kind: int, category: int, line: int, received_ns: int, payload: bytes, /
+) -> bytes:
+    """Put one input of an engine into bytes, to be appended to a journal.
+
+    A record is the marker f5 c0 c1 ff, the length of the payload (u32), a CRC-32C over all that
+    follows (u32), kind (u8), category (u8), line (u16), received_ns (i64) and payload; little
+    endian.
+
+    Args:
+        kind: What the payload is; what numbers mean is the caller's affair, here and below.
+        category: What it is of.
+        line: What it came by.
+        received_ns: Wall clock at its receipt, in nanoseconds since the epoch.
+        payload: At most 16 MiB.
+
+    Raises:
+        ValueError: If the payload is longer.
+    """
+
+def read_records(
+    data: bytes, offset: int = 0
+) -> tuple[list[tuple[int, int, int, int, bytes]], list[tuple[int, int]], int]:
+    """Find the whole records in a piece of a journal; other threads run meanwhile.
+
+    Args:
+        data: The piece.
+        offset: Where in it to begin, in bytes.
+
+    Returns:
+        Kind, category, line, received_ns and payload of every whole record, in their order; the
+        damaged stretches between them, each from and to which byte; and where the last whole record
+        ends: what stands behind it was not written to its end, or is damaged.
     """

@@ -4,10 +4,29 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-__all__ = ["Category", "MessageType", "Rows"]
+__all__ = ["Category", "KeptCandle", "MessageType", "Rows"]
 
 Category: TypeAlias = Literal["linear", "inverse", "spot", "option"]
 """The exchange's product categories."""
+
+KeptCandle: TypeAlias = tuple[
+    Category,
+    str,
+    int,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str,
+    str | None,
+    int | None,
+    bool,
+    str,
+    bool | None,
+    int,
+]
+"""A closed candle as a store keeps it; its fields stand with `Engine.recall`."""
 
 MessageType: TypeAlias = Literal["stats", "trade", "ohlcv", "gap", "upstream"]
 """The types of streamed messages."""

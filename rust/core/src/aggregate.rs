@@ -5,11 +5,13 @@
 //! having passed their end and the grace; a trade for a closed window revises it.
 
 mod gaps;
+mod restored;
 mod symbols;
 
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 
 use crate::candle::{Candle, Edge, WINDOW_MS, window_start};
 use crate::coverage::Coverage;
@@ -50,13 +52,16 @@ pub(crate) struct Gap {
 }
 
 /// The state of all symbols.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Aggregator {
     rules: Rules,
+    #[serde(skip)]
     settings: Settings,
     series: Vec<Series>,
+    #[serde(skip)]
     index: [FxHashMap<Arc<str>, u32>; 4],
     coverages: Vec<Coverage>,
+    #[serde(with = "restored::topics")]
     topics: FxHashMap<(Category, Arc<str>), usize>,
     /// Windows that start before it are closed.
     closed_until_ms: i64,
@@ -66,8 +71,10 @@ pub(crate) struct Aggregator {
     whole_from_ms: [i64; 4],
     /// The greatest event time seen.
     max_event_ms: Option<i64>,
+    #[serde(skip)]
     remembered: Remembered,
     version: u64,
+    #[serde(skip)]
     undo: Undo,
 }
 
@@ -105,6 +112,11 @@ impl Aggregator {
 
     pub(crate) fn max_event_ms(&self) -> Option<i64> {
         self.max_event_ms
+    }
+
+    /// How many trade ids are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.remembered.total()
     }
 
     pub(crate) fn version(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! One window of one symbol: the fold of its trades, and the candle that is read off it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::decimal::{Decimal, Sum, nearest_quotient};
 use crate::settings::OpenRule;
 use crate::trade::{Side, Trade, TradeOrder};
@@ -17,7 +19,7 @@ pub fn window_start(event_ms: i64) -> i64 {
 }
 
 /// OHLCV over one window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candle {
     /// Start of the window, in milliseconds since the epoch.
     pub start_ms: i64,
@@ -68,7 +70,7 @@ impl Candle {
 }
 
 /// The first or last trade, as its place in the order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Edge(TradeOrder);
 
 impl Edge {
@@ -106,7 +108,7 @@ impl Edge {
 }
 
 /// The exact fold of a window's trades, the same for every order of their arrival.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Fold {
     first: Edge,
     last: Edge,
@@ -157,7 +159,7 @@ impl Fold {
 }
 
 /// A window that still takes trades or may still be revised.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Window {
     pub(crate) start_ms: i64,
     /// `None` while nothing was traded in it.

@@ -1,5 +1,7 @@
 //! Which stretches of time a topic was not received in.
 
+use serde::{Deserialize, Serialize};
+
 /// What a loss changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
@@ -12,7 +14,7 @@ pub(crate) enum Loss {
 }
 
 /// The stretches of one topic in which trades may have been missed.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Coverage {
     /// `[from_ms, to_ms)`, as they became known; the last one may be open, up to `i64::MAX`.
     missed: Vec<(i64, i64)>,

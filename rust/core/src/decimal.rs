@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use num_bigint::BigUint;
+use serde::{Deserialize, Serialize};
 
 use crate::swar;
 
@@ -30,7 +31,7 @@ pub enum DecimalError {
 }
 
 /// A positive decimal without trailing zeros: `mantissa / 10^scale`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct Decimal {
     mantissa: u64,
     scale: u8,
@@ -211,7 +212,7 @@ fn parse_exponent(text: &[u8]) -> Result<i32, DecimalError> {
 }
 
 /// An exact sum of positive decimals or of their products.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Sum {
     mantissa: u128,
     scale: u8,
@@ -220,6 +221,28 @@ pub struct Sum {
 impl Sum {
     /// The sum of nothing.
     pub const ZERO: Self = Self { mantissa: 0, scale: 0 };
+
+    /// Parses `digits[.digits]` exactly; `None` for anything else, and where 128 bits are not enough.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let point = text.iter().position(|&byte| byte == b'.');
+        let (whole, fraction) = match point {
+            Some(at) if at + 1 < text.len() => (&text[..at], &text[at + 1..]),
+            Some(_) => return None,
+            None => (text, &[][..]),
+        };
+        let zeros = fraction.iter().rev().take_while(|&&byte| byte == b'0').count();
+        let fraction = &fraction[..fraction.len() - zeros];
+        if whole.is_empty() || fraction.len() > 2 * usize::from(MAX_SCALE) {
+            return None;
+        }
+        let add = |mantissa: u128, &byte: &u8| {
+            let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+            mantissa.checked_mul(10)?.checked_add(digit.into())
+        };
+        let mantissa = whole.iter().chain(fraction).try_fold(0, add)?;
+        Some(Self { mantissa, scale: u8::try_from(fraction.len()).ok()? })
+    }
 
     /// Adds exactly; `None` where 128 bits are not enough.
     #[must_use]

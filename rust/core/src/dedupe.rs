@@ -1,10 +1,13 @@
 //! Which trade ids were seen, and how many are remembered: exact, and bounded in time and memory.
 
+mod packed;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashTable;
 use rustc_hash::FxHashSet;
+use serde::{Deserialize, Serialize};
 
 use crate::trade::TradeId;
 
@@ -13,14 +16,16 @@ use crate::trade::TradeId;
 /// Nearly every id is new. That is found out from a small part of each, which stays near the
 /// processor; the ids themselves stand with those of their minute, are written one after the other,
 /// and go with it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Seen {
     /// A tag of every remembered id: an id whose tag is not among them is new.
+    #[serde(skip)]
     tags: HashTable<u32>,
     /// The ids by the start of their window, oldest first.
     windows: VecDeque<(i64, Ids)>,
     /// Tags of forgotten ids that are still among the others: they are taken out bit by bit, because
     /// to do so at once would take many milliseconds in a busy market.
+    #[serde(skip)]
     leaving: Vec<u32>,
 }
 
@@ -68,6 +73,18 @@ impl Seen {
         if self.windows.is_empty() {
             (self.tags, self.leaving) = (HashTable::new(), Vec::new());
         }
+    }
+
+    /// Makes the tags anew, and counts the ids; whether the windows are in their order.
+    pub(crate) fn rebuild(&mut self, remembered: &mut Remembered) -> bool {
+        self.tags = HashTable::with_capacity(self.windows.iter().map(|(_, ids)| ids.len()).sum());
+        for (start_ms, ids) in &self.windows {
+            remembered.add(*start_ms, ids.len());
+            for tag in ids.tags() {
+                self.tags.insert_unique(spread(tag), tag, |known| spread(*known));
+            }
+        }
+        self.windows.iter().is_sorted_by(|(one, _), (next, _)| one < next)
     }
 
     /// Whether an id stands with those of a window. A repeat has the window of the first one, unless
@@ -143,10 +160,13 @@ fn spread(tag: u32) -> u64 {
 }
 
 /// The ids of one window.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Ids {
+    #[serde(with = "packed::uuids")]
     uuids: FxHashSet<(u64, u64)>,
+    #[serde(with = "packed::numbers")]
     numbers: FxHashSet<u64>,
+    #[serde(with = "packed::texts")]
     texts: FxHashSet<Box<str>>,
 }
 
@@ -157,6 +177,10 @@ impl Ids {
         ids.uuids.reserve(self.uuids.len() / 2);
         ids.numbers.reserve(self.numbers.len() / 2);
         ids
+    }
+
+    fn len(&self) -> usize {
+        self.uuids.len() + self.numbers.len() + self.texts.len()
     }
 
     fn contains(&self, id: &TradeId) -> bool {

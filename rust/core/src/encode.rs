@@ -25,6 +25,8 @@ pub(crate) struct StatsFigures<'a> {
     pub(crate) thread_statuses: &'a str,
     /// A finished JSON array.
     pub(crate) rejected_symbols: &'a str,
+    /// Further members by name, each finished JSON.
+    pub(crate) sections: &'a [(&'a str, &'a str)],
     /// How long things took, by name.
     pub(crate) latencies: &'a [&'a (String, Summary)],
 }
@@ -228,6 +230,12 @@ impl Encoder {
         let text = self.stats_text(figures);
         begin(out, "stats", figures.seq);
         self.time(out, "timestamp", figures.now_ms);
+        for (name, json) in figures.sections {
+            out.push(b',');
+            string(out, name);
+            out.push(b':');
+            raw(out, json);
+        }
         key(out, "text");
         string(out, &text);
         key(out, "last_prices");
@@ -352,10 +360,31 @@ fn object<'a, T>(
     out.push(b'}');
 }
 
+/// The members of every stats message.
+pub const STATS_MEMBERS: [&str; 11] = [
+    "topic",
+    "type",
+    "seq",
+    "timestamp",
+    "text",
+    "last_prices",
+    "message_counts",
+    "message_rates",
+    "thread_statuses",
+    "rejected_symbols",
+    "latency_ms",
+];
+
+/// Whether `text` is one JSON value, fit to be spliced into a message.
+#[must_use]
+pub fn is_value(text: &str) -> bool {
+    let mut json = jiter::Jiter::new(text.as_bytes());
+    json.next_skip().is_ok() && json.finish().is_ok()
+}
+
 /// Whether `text` is one JSON array, fit to be spliced into a message.
 #[must_use]
 pub fn is_array(text: &str) -> bool {
-    let mut json = jiter::Jiter::new(text.as_bytes());
-    let starts_well = json.peek().is_ok_and(|peek| peek == jiter::Peek::Array);
-    starts_well && json.next_skip().is_ok() && json.finish().is_ok()
+    let begins = jiter::Jiter::new(text.as_bytes()).peek();
+    begins.is_ok_and(|peek| peek == jiter::Peek::Array) && is_value(text)
 }

@@ -1,8 +1,11 @@
 //! The one type that a binding wraps: frames and ticks in, batches of messages out.
 
+use serde::{Deserialize, Serialize};
+
 use crate::aggregate::{Aggregator, Gap, News, Verdict};
 use crate::batch::{About, Batch, MessageKind};
 use crate::candle::Candle;
+use crate::checkpoint;
 use crate::encode::{self, Encoder, LineChange, StatsFigures};
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::MAX_EVENT_MS;
@@ -28,6 +31,8 @@ pub struct StatsInput<'a> {
     pub thread_statuses: &'a str,
     /// A finished JSON array of refused symbols.
     pub rejected_symbols: &'a str,
+    /// Further members by name, each finished JSON.
+    pub sections: &'a [(&'a str, &'a str)],
     /// How long things took since the last stats, by name, beside the engine's own.
     pub latencies: &'a [(String, Summary)],
 }
@@ -36,21 +41,26 @@ pub struct StatsInput<'a> {
 const EXCHANGE_TO_RECEIVED: &str = "exchange_to_received";
 
 /// Exact live aggregation of public trades; see the crate's documentation.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) primary: Option<Category>,
+    #[serde(skip)]
     frame: Frame,
     pub(crate) aggregator: Aggregator,
     pub(crate) counters: Counters,
-    rates: Rates,
+    pub(crate) rates: Rates,
     /// From the making of a frame, by the exchange's clock, to its receipt, by ours.
-    on_the_way: Latency,
+    #[serde(with = "checkpoint::latency")]
+    pub(crate) on_the_way: Latency,
+    #[serde(skip)]
     encoder: Encoder,
-    ring: Ring,
-    last_stats: Vec<u8>,
+    pub(crate) ring: Ring,
+    pub(crate) last_stats: Vec<u8>,
     pub(crate) seq: u64,
+    #[serde(skip)]
     pub(crate) verdicts: Vec<Verdict>,
+    #[serde(skip)]
     pub(crate) news: Vec<News>,
 }
 
@@ -327,6 +337,7 @@ impl Engine {
             last_prices: self.last_prices(),
             thread_statuses: input.thread_statuses,
             rejected_symbols: input.rejected_symbols,
+            sections: input.sections,
             latencies: &latencies,
         };
         let mut batch = Batch::default();

@@ -55,6 +55,15 @@ impl Latency {
         }
     }
 
+    /// The times recorded since the last look at them, each as far as it is told apart, and how
+    /// often it was recorded.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (i64, u64)> {
+        let all = self.histogram.iter().flat_map(Histogram::iter_recorded);
+        all.map(|it| {
+            (i64::try_from(it.value_iterated_to()).unwrap_or(i64::MAX), it.count_at_value())
+        })
+    }
+
     /// What was recorded since the last call.
     pub fn take(&mut self) -> Summary {
         let Some(histogram) = self.histogram.as_mut().filter(|known| !known.is_empty()) else {

@@ -13,6 +13,7 @@
 //! | [`rate`], [`latency`] | counters, rates, and how long things take |
 //! | [`lines`], [`archive`], [`bulk`] | whole files: lines decoded apart, applied with nothing encoded |
 //! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
+//! | [`checkpoint`], [`journal`], [`replay`] | what outlives a restart |
 //! | [`selection`] | who wants which of it |
 
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod batch;
 mod block;
 pub mod bulk;
 pub mod candle;
+pub mod checkpoint;
 mod coverage;
 pub mod decimal;
 mod dedupe;
@@ -31,10 +33,12 @@ pub mod engine;
 pub mod error;
 mod fields;
 pub mod frame;
+pub mod journal;
 mod json;
 pub mod latency;
 pub mod lines;
 pub mod rate;
+pub mod replay;
 pub mod ring;
 pub mod selection;
 pub mod series;

@@ -1,9 +1,11 @@
 //! Counters and rates.
 
-use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 /// What an engine counts, from its making on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Exchange frames fed, the refused ones included.
     pub frames_total: u64,
@@ -41,15 +43,20 @@ impl Counters {
 }
 
 /// Rates per second over the interval between two looks at growing totals.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Rates {
-    previous: FxHashMap<String, u64>,
+    previous: BTreeMap<String, u64>,
 }
 
 impl Rates {
     /// The rate of each total since the last call, rounded to thousandths; 0 for no interval.
     pub(crate) fn update(&mut self, totals: &[(&str, u64)], interval_ns: u64) -> Vec<f64> {
         totals.iter().map(|&(name, total)| self.rate(name, total, interval_ns)).collect()
+    }
+
+    /// Takes `total` for what was seen at the last call.
+    pub(crate) fn seed(&mut self, name: String, total: u64) {
+        self.previous.insert(name, total);
     }
 
     fn rate(&mut self, name: &str, total: u64, interval_ns: u64) -> f64 {

@@ -1,9 +1,11 @@
 //! The last published trades, for snapshots.
 
+use serde::{Deserialize, Serialize};
+
 use crate::trade::Trade;
 
 /// A trade as it was published.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PublishedTrade {
     /// The trade; its symbol is an index of the engine's series.
     pub trade: Trade,
@@ -14,7 +16,7 @@ pub struct PublishedTrade {
 }
 
 /// The newest trades, at most as many as its capacity.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Ring {
     trades: Vec<PublishedTrade>,
     /// Where the oldest one stands, once it is full.
@@ -43,5 +45,26 @@ impl Ring {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &PublishedTrade> {
         let (newer, older) = self.trades.split_at(self.oldest);
         older.iter().chain(newer)
+    }
+
+    /// Whether it can be read, and its trades are of the first `series` symbols.
+    pub(crate) fn fits(&self, series: usize) -> bool {
+        let is_of_one = |it: &PublishedTrade| (it.trade.symbol as usize) < series;
+        self.oldest <= self.trades.len() && self.trades.iter().all(is_of_one)
+    }
+
+    /// Keeps the newest `capacity` trades from now on.
+    pub(crate) fn resize(&mut self, capacity: usize) {
+        if capacity == self.capacity {
+            return;
+        }
+        let surplus = self.trades.len().saturating_sub(capacity);
+        self.trades = self.iter().skip(surplus).cloned().collect();
+        (self.oldest, self.capacity) = (0, capacity);
+    }
+
+    /// Takes the numbers off its trades.
+    pub(crate) fn unnumber(&mut self) {
+        self.trades.iter_mut().for_each(|published| published.seq = 0);
     }
 }

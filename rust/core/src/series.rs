@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::candle::{Candle, Edge, Fold, WINDOW_MS, Window};
 use crate::decimal::Decimal;
-use crate::dedupe::Seen;
+use crate::dedupe::{Remembered, Seen};
 use crate::encode;
 use crate::settings::{EmptyPolicy, OpenRule};
 use crate::trade::Category;
@@ -16,27 +18,28 @@ use crate::trade::Category;
 const MAX_FLAT_MINUTES: i64 = 7 * 24 * 60;
 
 /// The close that the next window opens at, once its own window is gone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Carry {
     end_ms: i64,
     close: Decimal,
 }
 
 /// The settings that shape a candle.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Rules {
     pub(crate) empty: EmptyPolicy,
     pub(crate) open: OpenRule,
 }
 
 /// Everything known of one symbol.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Series {
     /// Its category.
     pub category: Category,
     /// Its name.
     pub symbol: Arc<str>,
     /// Category and name as they stand in every message about it.
+    #[serde(skip)]
     pub(crate) instrument_json: Box<[u8]>,
     /// Index of its topic's coverage.
     pub(crate) coverage: usize,
@@ -47,18 +50,17 @@ pub struct Series {
     carry: Option<Carry>,
     /// Remembered trade ids.
     pub(crate) seen: Seen,
+    #[serde(skip)]
     history: VecDeque<Candle>,
     last: Option<Edge>,
 }
 
 impl Series {
     pub(crate) fn new(category: Category, symbol: &str, coverage: usize) -> Self {
-        let mut instrument_json = Vec::new();
-        encode::instrument(&mut instrument_json, (category, symbol));
         Self {
             category,
             symbol: symbol.into(),
-            instrument_json: instrument_json.into(),
+            instrument_json: instrument_json(category, symbol),
             coverage,
             version: 0,
             windows: VecDeque::new(),
@@ -67,6 +69,33 @@ impl Series {
             history: VecDeque::new(),
             last: None,
         }
+    }
+
+    /// Makes anew what a checkpoint does not hold but the candles of the history; whether the
+    /// windows are in their order.
+    pub(crate) fn rebuild(&mut self, remembered: &mut Remembered) -> bool {
+        self.instrument_json = instrument_json(self.category, &self.symbol);
+        self.seen.rebuild(remembered)
+            && self.windows.iter().is_sorted_by(|one, next| one.start_ms < next.start_ms)
+    }
+
+    /// Takes a candle into the history; `false` where its minute is there already, or too old.
+    pub(crate) fn recall(&mut self, candle: Candle, history_candles: usize) -> bool {
+        let found = self.history.binary_search_by_key(&candle.start_ms, |known| known.start_ms);
+        let Err(at) = found else { return false };
+        if at == 0 && self.history.len() >= history_candles {
+            return false;
+        }
+        self.history.insert(at, candle);
+        let surplus = self.history.len().saturating_sub(history_candles);
+        self.history.drain(..surplus);
+        true
+    }
+
+    /// Takes the numbers off what was published.
+    pub(crate) fn unnumber(&mut self) {
+        let recent = self.windows.iter_mut().filter_map(|window| window.published.as_mut());
+        self.history.iter_mut().chain(recent).for_each(|candle| candle.seq = 0);
     }
 
     /// The last price, by the exchange's order of trades.
@@ -219,4 +248,11 @@ impl Series {
             .filter(is_open)
             .filter_map(move |window| window.candle(self.close_before(window.start_ms), rules.open))
     }
+}
+
+/// Category and name as they stand in every message about a symbol.
+fn instrument_json(category: Category, symbol: &str) -> Box<[u8]> {
+    let mut json = Vec::new();
+    encode::instrument(&mut json, (category, symbol));
+    json.into()
 }

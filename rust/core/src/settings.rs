@@ -1,9 +1,11 @@
 //! What an engine is told once, at its making.
 
+use serde::{Deserialize, Serialize};
+
 use crate::trade::Category;
 
 /// What an empty minute publishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EmptyPolicy {
     /// Nothing.
     Skip,
@@ -12,7 +14,7 @@ pub enum EmptyPolicy {
 }
 
 /// What a candle opens at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpenRule {
     /// The first trade of its window.
     FirstTrade,
@@ -21,7 +23,7 @@ pub enum OpenRule {
 }
 
 /// What moves the clock that closes windows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Clock {
     /// The caller, by [`Engine::advance`](crate::engine::Engine::advance).
     Wall,
@@ -30,7 +32,7 @@ pub enum Clock {
 }
 
 /// Settings of an [`Engine`](crate::engine::Engine).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Settings {
     /// How long after its end a window still takes trades, in milliseconds.
     pub grace_ms: i64,

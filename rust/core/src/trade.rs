@@ -4,11 +4,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::decimal::Decimal;
 use crate::swar::hex_text;
 
 /// The exchange's product categories, each with a symbol space of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Category {
     /// Perpetuals and futures settled in USDT or USDC.
     Linear,
@@ -62,7 +64,7 @@ impl FromStr for Category {
 }
 
 /// The taker's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Side {
     /// The taker bought.
     Buy,
@@ -84,7 +86,7 @@ impl Side {
 /// A trade's identity within its category and symbol, compact where its text allows it.
 ///
 /// Its `Display` is the exchange's text, byte for byte: only the canonical spellings are packed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TradeId {
     /// A lower-case hyphenated UUID (linear, inverse, option), as two halves.
     Uuid(u64, u64),
@@ -168,7 +170,7 @@ fn parse_uuid(text: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// One public trade as it stood in a frame.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trade {
     /// Index of the symbol among the symbols of its frame (or of its engine, once applied).
     pub symbol: u32,
@@ -199,7 +201,7 @@ pub struct Trade {
 /// Trades of several frames may still tie. A numeric id tells them apart as the exchange counts;
 /// else the price does, in the direction of the taker: the trades of one order walk the book. So the
 /// order depends on the trades alone, and not on their arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TradeOrder {
     event_ms: i64,
     exchange_seq: u64,

@@ -12,6 +12,7 @@ use crate::error::CallError;
 use crate::options;
 
 /// What one call publishes: an immutable sequence of messages in the order of their numbers.
+#[derive(Default)]
 #[pyclass(frozen, sequence, module = "tapecast._core")]
 pub(crate) struct Batch(Arc<batch::Batch>);
 

@@ -55,7 +55,7 @@ use crate::options;
 /// Raises:
 ///     ValueError: If a setting is outside its choices or range; the text names both.
 #[pyclass(module = "tapecast._core")]
-pub(crate) struct Engine(engine::Engine);
+pub(crate) struct Engine(pub(crate) engine::Engine);
 
 #[pymethods]
 impl Engine {
@@ -216,13 +216,16 @@ impl Engine {
     ///     thread_statuses: A JSON array, spliced in as it is.
     ///     rejected_symbols: A JSON array, spliced in as it is.
     ///     latencies: How long things took, by name, beside the engine's own; each begins anew.
+    ///     sections: Further members by name, each JSON that is spliced in as it is.
     ///
     /// Raises:
-    ///     ValueError: If one of the arrays is none.
+    ///     ValueError: If one of the arrays is none, or a section no JSON or the name of a member that
+    ///         stats have already.
     #[pyo3(signature = (
         now_ms, *, interval_ns, counts, thread_statuses = None, rejected_symbols = None,
-        latencies = None,
+        latencies = None, sections = None,
     ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of the Python method")]
     fn stats(
         &mut self,
         now_ms: i64,
@@ -231,6 +234,7 @@ impl Engine {
         thread_statuses: Option<&[u8]>,
         rejected_symbols: Option<&[u8]>,
         latencies: Option<&Bound<'_, PyDict>>,
+        sections: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Batch> {
         let counts: PyResult<Vec<(String, u64)>> =
             counts.iter().map(|(name, total)| Ok((name.extract()?, total.extract()?))).collect();
@@ -239,12 +243,17 @@ impl Engine {
             Ok((name.extract()?, latency.try_borrow_mut()?.0.take()))
         });
         let latencies: PyResult<Vec<(String, Summary)>> = latencies.collect();
+        let sections = sections.into_iter().flatten();
+        let sections: PyResult<Vec<(String, PyBackedBytes)>> =
+            sections.map(|(name, json)| Ok((name.extract()?, json.extract()?))).collect();
+        let sections = sections?;
         let input = StatsInput {
             now_ms,
             interval_ns,
             counts: &counts?,
             thread_statuses: options::json_array("thread_statuses", thread_statuses)?,
             rejected_symbols: options::json_array("rejected_symbols", rejected_symbols)?,
+            sections: &options::sections(&sections)?,
             latencies: &latencies?,
         };
         Ok(self.0.stats(&input).into())

@@ -4,7 +4,10 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
+use tapecast_core::checkpoint::CheckpointError;
 use tapecast_core::error::FrameError;
+use tapecast_core::journal::TooLong;
+use tapecast_core::replay::{RecallError, RestateError};
 use tapecast_core::trade::UnknownCategory;
 
 /// What a call may fail with.
@@ -21,11 +24,18 @@ impl From<FrameError> for CallError {
     }
 }
 
-impl From<UnknownCategory> for CallError {
-    fn from(error: UnknownCategory) -> Self {
-        Self::Argument(error.to_string())
-    }
+/// Those that say themselves what is wrong with an argument.
+macro_rules! arguments {
+    ($($error:ty),*) => {$(
+        impl From<$error> for CallError {
+            fn from(error: $error) -> Self {
+                Self::Argument(error.to_string())
+            }
+        }
+    )*};
 }
+
+arguments!(CheckpointError, RecallError, RestateError, TooLong, UnknownCategory);
 
 impl From<CallError> for PyErr {
     fn from(error: CallError) -> Self {

@@ -8,9 +8,11 @@
 mod arrays;
 mod batch;
 mod block;
+mod checkpoint;
 mod decode;
 mod engine;
 mod error;
+mod journal;
 mod latency;
 mod options;
 
@@ -26,6 +28,8 @@ mod _core {
     use crate::decode::decode_trades;
     #[pymodule_export]
     use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::journal::{encode_record, read_records};
     #[pymodule_export]
     use crate::latency::Latency;
     use pyo3::prelude::*;

@@ -1,6 +1,8 @@
 //! Python's keyword arguments as the core's settings.
 
+use pyo3::pybacked::PyBackedBytes;
 use tapecast_core::batch::MessageKind;
+use tapecast_core::encode;
 use tapecast_core::settings::{Clock, EmptyPolicy, OpenRule};
 
 use crate::error::CallError;
@@ -54,6 +56,24 @@ pub(crate) fn json_array<'a>(
     bytes: Option<&'a [u8]>,
 ) -> Result<&'a str, CallError> {
     let Some(bytes) = bytes else { return Ok("[]") };
-    let text = std::str::from_utf8(bytes).ok().filter(|text| tapecast_core::encode::is_array(text));
+    let text = std::str::from_utf8(bytes).ok().filter(|text| encode::is_array(text));
     text.ok_or_else(|| CallError::Argument(format!("{argument} is no JSON array, expected one")))
+}
+
+/// Further members of a stats message, each finished JSON.
+pub(crate) fn sections(given: &[(String, PyBackedBytes)]) -> Result<Vec<(&str, &str)>, CallError> {
+    let mut sections = Vec::with_capacity(given.len());
+    for (name, json) in given {
+        if encode::STATS_MEMBERS.contains(&name.as_str()) {
+            let message = format!("section \"{name}\" is in stats already, expected a new name");
+            return Err(CallError::Argument(message));
+        }
+        let Some(json) = std::str::from_utf8(json).ok().filter(|json| encode::is_value(json))
+        else {
+            let message = format!("section \"{name}\" is no JSON, expected one value");
+            return Err(CallError::Argument(message));
+        };
+        sections.push((name.as_str(), json));
+    }
+    Ok(sections)
 }

@@ -60,11 +60,16 @@ impl Aggregator {
             let at = (trade.byte, found.as_bytes());
             return Err(FrameError::new(ErrorKind::TooManySymbols, "symbol", at, expected));
         }
+        Ok(self.push_series(category, symbol))
+    }
+
+    /// Takes up a symbol that is unknown, and returns its index.
+    pub(super) fn push_series(&mut self, category: Category, symbol: &str) -> u32 {
         let coverage = self.coverage_of(category, category.topic_of(symbol));
         let series = Series::new(category, symbol, coverage);
         let index = u32::try_from(self.series.len()).unwrap_or(u32::MAX);
         self.index[category as usize].insert(Arc::clone(&series.symbol), index);
         self.series.push(series);
-        Ok(index)
+        index
     }
 }
