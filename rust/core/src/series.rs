@@ -52,6 +52,9 @@ pub struct Series {
     pub(crate) seen: Seen,
     #[serde(skip)]
     history: VecDeque<Candle>,
+    /// Starts of the minutes that the history holds, or held when its checkpoint was taken: which
+    /// ones are known must not depend on whether they were recalled yet.
+    past: VecDeque<i64>,
     last: Option<Edge>,
 }
 
@@ -67,6 +70,7 @@ impl Series {
             carry: None,
             seen: Seen::default(),
             history: VecDeque::new(),
+            past: VecDeque::new(),
             last: None,
         }
     }
@@ -76,6 +80,7 @@ impl Series {
     pub(crate) fn rebuild(&mut self, remembered: &mut Remembered) -> bool {
         self.instrument_json = instrument_json(self.category, &self.symbol);
         self.seen.rebuild(remembered)
+            && self.past.iter().is_sorted_by(|one, next| one < next)
             && self.windows.iter().is_sorted_by(|one, next| one.start_ms < next.start_ms)
     }
 
@@ -83,13 +88,24 @@ impl Series {
     pub(crate) fn recall(&mut self, candle: Candle, history_candles: usize) -> bool {
         let found = self.history.binary_search_by_key(&candle.start_ms, |known| known.start_ms);
         let Err(at) = found else { return false };
-        if at == 0 && self.history.len() >= history_candles {
-            return false;
+        if let Err(at) = self.past.binary_search(&candle.start_ms) {
+            if at == 0 && self.past.len() >= history_candles {
+                return false;
+            }
+            self.past.insert(at, candle.start_ms);
         }
         self.history.insert(at, candle);
-        let surplus = self.history.len().saturating_sub(history_candles);
-        self.history.drain(..surplus);
+        self.trim(history_candles);
         true
+    }
+
+    /// Keeps the newest candles of the history.
+    fn trim(&mut self, history_candles: usize) {
+        let surplus = self.past.len().saturating_sub(history_candles);
+        self.past.drain(..surplus);
+        let first_ms = self.past.front().copied().unwrap_or(i64::MAX);
+        let surplus = self.history.partition_point(|candle| candle.start_ms < first_ms);
+        self.history.drain(..surplus);
     }
 
     /// Takes the numbers off what was published.
@@ -216,11 +232,11 @@ impl Series {
             let window = self.windows.pop_front();
             let Some(candle) = window.and_then(|window| window.published) else { continue };
             self.carry = Some(Carry { end_ms: candle.end_ms(), close: candle.close });
+            self.past.push_back(candle.start_ms);
             self.history.push_back(candle);
         }
         if evicted {
-            let surplus = self.history.len().saturating_sub(history_candles);
-            self.history.drain(..surplus);
+            self.trim(history_candles);
         }
     }
 

@@ -117,12 +117,18 @@ fn restored(engine: &Engine) -> Engine {
     Engine::restored(&engine.checkpoint(), |_| {}).unwrap()
 }
 
+fn is_refused(bytes: &[u8]) -> bool {
+    Engine::restored(bytes, |_| {}).is_err()
+}
+
 fn any_input() -> impl Strategy<Value = Input> {
     let at_ms = || -30_000..900_000_i64;
     let given = (0..3_usize, 0..60_u16, at_ms(), 1..5_000_u32, 1..5_000_u32, any::<bool>());
     let trades = prop::collection::vec(given, 1..5).prop_map(|mut trades| {
         let topic = trades[0].0;
-        trades.iter_mut().for_each(|given| given.0 = topic);
+        for given in &mut trades {
+            given.0 = topic;
+        }
         trades
     });
     let category = prop::sample::select(&[Category::Linear, Category::Spot][..]);
@@ -197,9 +203,9 @@ proptest! {
         }
         let mut bytes = engine.checkpoint();
         let at = at.index(bytes.len());
-        prop_assert!(Engine::restored(&bytes[..at], |_| {}).is_err());
+        prop_assert!(is_refused(&bytes[..at]));
         bytes[at] ^= mask;
-        prop_assert!(Engine::restored(&bytes, |_| {}).is_err());
+        prop_assert!(is_refused(&bytes));
     }
 }
 
@@ -384,6 +390,42 @@ fn recalled_candles_fill_the_history_and_no_minute_twice() {
     assert_eq!(taken, 4, "3, 4, 6 and 8, of which 3 and 4 made room again");
     let closed: Vec<_> = engine.series()[0].closed().map(|candle| candle.revision).collect();
     assert_eq!(closed, [2, 0, 2, 0, 0]);
+}
+
+/// An engine with minutes in its history, and the candles of them.
+fn with_history(minutes: std::ops::Range<i64>) -> Engine {
+    let settings =
+        Settings { revise_window_ms: MINUTE_MS, history_candles: 4, ..Settings::default() };
+    let mut engine = Engine::new(settings);
+    for minute in minutes {
+        feed(&mut engine, u16::try_from(minute).unwrap(), minute);
+        engine.advance(START_MS + (minute + 1) * MINUTE_MS + 1_000);
+    }
+    engine
+}
+
+#[test]
+fn a_history_that_was_recalled_is_that_of_before() {
+    let mut ours = with_history(0..8);
+    let kept: Vec<_> = ours.series()[0].closed().cloned().collect();
+    let mut theirs = restored(&ours);
+    let rows = kept.iter().map(|candle| (Category::Linear, "A", candle.clone()));
+    assert_eq!(theirs.recall(rows), 4, "all but the one that may be revised");
+    assert!(theirs.series()[0].closed().eq(&kept));
+    assert_eq!(snapshot(&mut theirs), snapshot(&mut ours));
+}
+
+#[test]
+fn what_is_remembered_of_the_history_goes_on_whether_it_was_recalled_or_not() {
+    let mut ours = with_history(0..8);
+    let mut theirs = restored(&ours);
+    for engine in [&mut ours, &mut theirs] {
+        engine.recall([kept(0)]);
+        feed(engine, 20, 8);
+        engine.advance(START_MS + 10 * MINUTE_MS + 1_000);
+    }
+    assert!(ours.checkpoint() == theirs.checkpoint());
+    assert_eq!(minutes(&theirs), [7, 8], "those that were known are not there, nor older ones");
 }
 
 #[test]
