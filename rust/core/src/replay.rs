@@ -30,7 +30,7 @@ pub enum RestateError {
 
 /// Why a kept candle cannot be put back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is \"{found}\", expected {expected}")]
+#[error("{name} is {found}, expected {expected}")]
 pub struct RecallError {
     /// Which of its fields is at fault.
     pub name: &'static str,
@@ -100,7 +100,7 @@ impl Kept<'_> {
 fn price(name: &'static str, text: &str) -> Result<Decimal, RecallError> {
     Decimal::parse(text.as_bytes()).map_err(|_| RecallError {
         name,
-        found: text.to_owned(),
+        found: format!("\"{text}\""),
         expected: "a positive decimal of at most 19 digits",
     })
 }
@@ -108,7 +108,7 @@ fn price(name: &'static str, text: &str) -> Result<Decimal, RecallError> {
 fn sum(name: &'static str, text: &str) -> Result<Sum, RecallError> {
     Sum::parse(text.as_bytes()).ok_or_else(|| RecallError {
         name,
-        found: text.to_owned(),
+        found: format!("\"{text}\""),
         expected: "a decimal below 2^128",
     })
 }

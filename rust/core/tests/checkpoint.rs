@@ -444,7 +444,7 @@ fn recall_makes_symbols_within_their_bound() {
 #[test]
 fn a_kept_candle_with_a_bad_field_is_refused_by_name() {
     let cases: [(Kept<'_>, &str); 4] = [
-        (Kept { start_ms: 1, ..FLAT }, "start_ms is \"1\", expected the start of a minute"),
+        (Kept { start_ms: 1, ..FLAT }, "start_ms is 1, expected the start of a minute"),
         (
             Kept { prices: ["1", "2", "-1", "1"], ..FLAT },
             "low is \"-1\", expected a positive decimal of at most 19 digits",
