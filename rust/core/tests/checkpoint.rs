@@ -81,14 +81,14 @@ fn apply(engine: &mut Engine, input: &Input) -> Vec<u8> {
         Input::Broken => engine.feed(b"{", 0, Category::Linear).unwrap_or_default(),
         Input::Advance(at_ms) => engine.advance(START_MS + at_ms),
         Input::Cover(topic, at_ms) => {
-            engine.cover(Category::Linear, [TOPICS[*topic]], START_MS + at_ms)
+            engine.cover(Category::Linear, [TOPICS[*topic]], START_MS + at_ms, at_ms % 2 == 0)
         }
         Input::Uncover(topic, at_ms) => {
             engine.uncover(Category::Linear, [TOPICS[*topic]], START_MS + at_ms)
         }
         Input::Miss(topic, from_ms, to_ms) => {
             let stretch = (START_MS + from_ms, START_MS + to_ms);
-            engine.miss(Category::Linear, [TOPICS[*topic]], stretch)
+            engine.miss(Category::Linear, [TOPICS[*topic]], stretch, to_ms % 2 == 0)
         }
         Input::Stats(now_ms, sent) => stats(engine, *now_ms, *sent),
         Input::Upstream => {
