@@ -275,8 +275,8 @@ class Engine:
             sections: Further members by name, each JSON that is spliced in as it is.
 
         Raises:
-            ValueError: If one of the arrays is none, or a section no JSON or the name of a member that
-                stats have already.
+            ValueError: If one of the arrays is none, or a section is no JSON or has the name of
+                another member.
         """
 
     def upstream(self, now_ms: int, *, line: str, state: str, reason: str = "") -> Batch:
@@ -431,27 +431,26 @@ class Engine:
     ) -> Engine:
         """Return the engine that a checkpoint was made of; other threads run meanwhile.
 
-        It goes on as if it had never stopped: the same inputs give the same messages. The history of
-        candles comes back by `recall`.
-
-        Args:
-            checkpoint: What `checkpoint` returned.
-            grace_ms: This and all others: as for a new engine; as they were where `None`.
+        It goes on as if it had never stopped: the same inputs give the same messages. Settings are
+        those of a new engine, and as they were where `None`. The history of candles comes back by
+        `recall`.
 
         Raises:
-            ValueError: If the checkpoint is damaged or of another version, or a setting is outside its
-                choices or range.
+            ValueError: If the checkpoint is damaged or of another version, or a setting is outside
+                its choices or range.
         """
 
     def restated(self, payload: bytes) -> Batch:
-        """Publish a recorded stats message again, in place of `stats`; the next rates are those since.
+        """Publish a recorded stats message again, in place of `stats`.
+
+        The next rates are those since then.
 
         Raises:
             ValueError: If it is none, or its number is not the next one; nothing changes then.
         """
 
     def repeated(self, trades: int) -> Batch:
-        """Take note of a frame all of whose trades were known, as `feed` did; it publishes nothing."""
+        """Take note of a frame whose trades were all known, as `feed` did; it publishes nothing."""
 
     def renumber(self, epoch: str) -> None:
         """Begin a new numbering under a new epoch: the next message has the number 1.
@@ -460,10 +459,10 @@ class Engine:
         """
 
     def recall(self, rows: Sequence[KeptCandle]) -> int:
-        """Put closed candles back into the history of their symbols, and return how many were taken.
+        """Put closed candles back into the history of their symbols; return how many were taken.
 
-        Passed over are those whose minute is known or may still be revised (of an engine whose clock
-        was never moved: any), and those beyond `max_symbols` and `history_candles`.
+        Passed over are those whose minute is known or may still be revised (of an engine whose
+        clock was never moved: any), and those beyond `max_symbols` and `history_candles`.
 
         Args:
             rows: Category, symbol, start_ms, open, high, low, close, volume, turnover, buy_volume,

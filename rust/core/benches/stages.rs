@@ -144,12 +144,25 @@ fn feeding(criterion: &mut Criterion) {
     }
 }
 
+fn checkpoints(criterion: &mut Criterion) {
+    let corpus = Corpus::of(shape(600, None, false));
+    let mut fed = engine();
+    feed(&mut fed, &corpus);
+    let bytes = fed.checkpoint();
+    let mut group = criterion.benchmark_group("checkpoint");
+    group.throughput(Throughput::Elements(corpus.trades as u64));
+    group.bench_function("taken", |bencher| bencher.iter(|| black_box(&fed).checkpoint()));
+    group.bench_function("restored", |bencher| {
+        bencher.iter(|| Engine::restored(black_box(&bytes), |_| {}).is_ok());
+    });
+}
+
 criterion_group! {
     name = stages;
     config = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = decoding, candles, feeding
+    targets = decoding, candles, feeding, checkpoints
 }
 criterion_main!(stages);

@@ -75,16 +75,13 @@ impl Engine {
 
     /// Return the engine that a checkpoint was made of; other threads run meanwhile.
     ///
-    /// It goes on as if it had never stopped: the same inputs give the same messages. The history of
-    /// candles comes back by `recall`.
-    ///
-    /// Args:
-    ///     checkpoint: What `checkpoint` returned.
-    ///     grace_ms: This and all others: as for a new engine; as they were where `None`.
+    /// It goes on as if it had never stopped: the same inputs give the same messages. Settings are
+    /// those of a new engine, and as they were where `None`. The history of candles comes back by
+    /// `recall`.
     ///
     /// Raises:
-    ///     ValueError: If the checkpoint is damaged or of another version, or a setting is outside its
-    ///         choices or range.
+    ///     ValueError: If the checkpoint is damaged or of another version, or a setting is outside
+    ///         its choices or range.
     #[staticmethod]
     #[pyo3(signature = (
         checkpoint, *, grace_ms = None, revise_window_ms = None, empty = None, open = None,
@@ -142,7 +139,9 @@ impl Engine {
         Ok(Self(restored))
     }
 
-    /// Publish a recorded stats message again, in place of `stats`; the next rates are those since.
+    /// Publish a recorded stats message again, in place of `stats`.
+    ///
+    /// The next rates are those since then.
     ///
     /// Raises:
     ///     ValueError: If it is none, or its number is not the next one; nothing changes then.
@@ -150,7 +149,7 @@ impl Engine {
         Ok(self.0.restated(payload)?.into())
     }
 
-    /// Take note of a frame all of whose trades were known, as `feed` did; it publishes nothing.
+    /// Take note of a frame whose trades were all known, as `feed` did; it publishes nothing.
     fn repeated(&mut self, trades: u64) -> Batch {
         self.0.repeated(trades);
         Batch::default()
@@ -163,10 +162,10 @@ impl Engine {
         self.0.renumber(epoch);
     }
 
-    /// Put closed candles back into the history of their symbols, and return how many were taken.
+    /// Put closed candles back into the history of their symbols; return how many were taken.
     ///
-    /// Passed over are those whose minute is known or may still be revised (of an engine whose clock
-    /// was never moved: any), and those beyond `max_symbols` and `history_candles`.
+    /// Passed over are those whose minute is known or may still be revised (of an engine whose
+    /// clock was never moved: any), and those beyond `max_symbols` and `history_candles`.
     ///
     /// Args:
     ///     rows: Category, symbol, start_ms, open, high, low, close, volume, turnover, buy_volume,

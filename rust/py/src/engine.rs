@@ -219,8 +219,8 @@ impl Engine {
     ///     sections: Further members by name, each JSON that is spliced in as it is.
     ///
     /// Raises:
-    ///     ValueError: If one of the arrays is none, or a section no JSON or the name of a member that
-    ///         stats have already.
+    ///     ValueError: If one of the arrays is none, or a section is no JSON or has the name of
+    ///         another member.
     #[pyo3(signature = (
         now_ms, *, interval_ns, counts, thread_statuses = None, rejected_symbols = None,
         latencies = None, sections = None,
