@@ -43,7 +43,7 @@ OHLCV = (
     b'"symbol":"BTCUSDT","timeframe":"1m","timestamp":1672304520000,'
     b'"timestamp_iso":"2022-12-29T09:02:00.000Z","start":1672304460000,"open":3,"high":4.5,"low":2,'
     b'"close":2.5,"volume":2,"turnover":6.5,"buy_volume":0,"trades":2,"vwap":3.25,"closed":true,'
-    b'"complete":false,"revision":0,"source":"trades","text":"a line"}'
+    b'"complete":false,"revision":0,"source":"trades","verified":null,"text":"a line"}'
 )
 COUNTS = {
     "frames": 1,
