@@ -184,3 +184,6 @@ pub(crate) struct Regained {
 fn lasting((from_ms, to_ms): (i64, i64)) -> (i64, i64) {
     (from_ms, to_ms.max(from_ms.saturating_add(1)))
 }
+
+#[cfg(test)]
+mod tests;
