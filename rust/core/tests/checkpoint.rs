@@ -8,6 +8,7 @@ use tapecast_core::batch::Batch;
 use tapecast_core::checkpoint::{CheckpointError, VERSION};
 use tapecast_core::encode::LineChange;
 use tapecast_core::engine::{Engine, StatsInput};
+use tapecast_core::kline::Kline;
 use tapecast_core::replay::{Kept, RecallError, RestateError};
 use tapecast_core::settings::{Clock, EmptyPolicy, OpenRule, Settings};
 use tapecast_core::snapshot::SnapshotOptions;
@@ -26,6 +27,10 @@ enum Input {
     Cover(usize, i64),
     Uncover(usize, i64),
     Miss(usize, i64, i64),
+    Heal(usize, i64, i64),
+    GiveUp(usize, i64, i64),
+    Backfill(Vec<Given>, Category),
+    Klines(usize, i64, u32),
     Stats(i64, u64),
     Upstream,
     Partials,
@@ -90,6 +95,28 @@ fn apply(engine: &mut Engine, input: &Input) -> Vec<u8> {
             let stretch = (START_MS + from_ms, START_MS + to_ms);
             engine.miss(Category::Linear, [TOPICS[*topic]], stretch, to_ms % 2 == 0)
         }
+        Input::Heal(topic, from_ms, to_ms) => {
+            let stretch = (START_MS + from_ms, START_MS + to_ms);
+            engine.heal(Category::Linear, TOPICS[*topic], stretch)
+        }
+        Input::GiveUp(topic, from_ms, to_ms) => {
+            let stretch = (START_MS + from_ms, START_MS + to_ms);
+            engine.give_up(Category::Linear, TOPICS[*topic], stretch)
+        }
+        Input::Backfill(trades, category) => {
+            let received_ns = (START_MS + 20 * MINUTE_MS) * 1_000_000;
+            let applied = engine.backfill(&frame(trades, *category), received_ns, *category);
+            applied.unwrap_or_default()
+        }
+        Input::Klines(topic, minute, price) => {
+            let (start_ms, price) = (START_MS + minute * MINUTE_MS, price.to_string());
+            let row = Kline::read(
+                start_ms,
+                [&price; 4].map(String::as_str),
+                [&price; 2].map(String::as_str),
+            );
+            engine.klines(Category::Linear, TOPICS[*topic], &[row.unwrap()])
+        }
         Input::Stats(now_ms, sent) => stats(engine, *now_ms, *sent),
         Input::Upstream => {
             let change = LineChange { now_ms: 1, line: "1", state: "connected", reason: "" };
@@ -123,15 +150,21 @@ fn is_refused(bytes: &[u8]) -> bool {
 
 fn any_input() -> impl Strategy<Value = Input> {
     let at_ms = || -30_000..900_000_i64;
-    let given = (0..3_usize, 0..60_u16, at_ms(), 1..5_000_u32, 1..5_000_u32, any::<bool>());
-    let trades = prop::collection::vec(given, 1..5).prop_map(|mut trades| {
-        let topic = trades[0].0;
-        trades.iter_mut().for_each(|given| given.0 = topic);
-        trades
-    });
-    let category = prop::sample::select(&[Category::Linear, Category::Spot][..]);
+    let given = || (0..3_usize, 0..60_u16, at_ms(), 1..5_000_u32, 1..5_000_u32, any::<bool>());
+    let trades = || {
+        prop::collection::vec(given(), 1..5).prop_map(|mut trades| {
+            let topic = trades[0].0;
+            trades.iter_mut().for_each(|given| given.0 = topic);
+            trades
+        })
+    };
+    let category = || prop::sample::select(&[Category::Linear, Category::Spot][..]);
     prop_oneof![
-        8 => (trades, category).prop_map(|(trades, category)| Input::Feed(trades, category)),
+        8 => (trades(), category()).prop_map(|(trades, category)| Input::Feed(trades, category)),
+        2 => (trades(), category()).prop_map(|(trades, category)| Input::Backfill(trades, category)),
+        1 => (0..3_usize, at_ms(), at_ms()).prop_map(|(topic, from, to)| Input::Heal(topic, from, to)),
+        1 => (0..3_usize, at_ms(), at_ms()).prop_map(|(topic, from, to)| Input::GiveUp(topic, from, to)),
+        2 => (0..3_usize, 0..15_i64, 1..50_u32).prop_map(|(topic, minute, price)| Input::Klines(topic, minute, price)),
         1 => Just(Input::Broken),
         4 => at_ms().prop_map(Input::Advance),
         1 => (0..3_usize, at_ms()).prop_map(|(topic, at)| Input::Cover(topic, at)),
