@@ -287,8 +287,8 @@ class Engine:
     ) -> Batch:
         """Take note that these topics (symbols; for options base coins) are whole from `at_ms` on.
 
-        Publishes the gaps that ended by it, `unhealed`, and closed candles that turn out whole. Where
-        they are not `settled`, nothing is said of the gaps: `heal` or `give_up` must follow.
+        Publishes the gaps that ended by it, `unhealed`, and closed candles that turn out whole.
+        Where they are not `settled`, nothing is said of gaps: `heal` or `give_up` must follow.
         """
 
     def uncover(self, at_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
@@ -318,9 +318,9 @@ class Engine:
     def heal(self, from_ms: int, to_ms: int, *, category: Category, topic: str) -> Batch:
         """Take note that every trade of a topic from `from_ms` to `to_ms` was proven to be known.
 
-        Publishes a gap that is `healed`, and closed candles that are whole by it. Minutes that can no
-        longer be revised stay as they are: that part is `unhealed`. Where nothing was missed, nothing
-        changes, and what came before the first `cover` never heals.
+        Publishes a gap that is `healed`, and closed candles that are whole by it. Minutes that can
+        no longer be revised stay as they are: that part is `unhealed`. Where nothing was missed,
+        nothing changes, and what came before the first `cover` never heals.
         """
 
     def give_up(self, from_ms: int, to_ms: int, *, category: Category, topic: str) -> Batch:
@@ -346,9 +346,7 @@ class Engine:
             ValueError: If the category is unknown.
         """
 
-    def known(
-        self, trades: Sequence[tuple[str, str, int]], *, category: Category
-    ) -> list[bool]:
+    def known(self, trades: Sequence[tuple[str, str, int]], *, category: Category) -> list[bool]:
         """Say of trades, each symbol, trade id and event_ms, whether they are remembered."""
 
     def klines(
@@ -362,22 +360,24 @@ class Engine:
 
         A minute that was seen whole, or whose candle equals the exchange's in close, volume and
         turnover (sizes are positive: then nothing was missed, and it is whole), has its candle
-        `verified`: true where every field is right by the exchange's rules. These open at the previous
-        close, which high and low include; where that is not known, the exchange's open is taken for it.
-        Any other minute takes the exchange's values: its source is `kline`, it is not complete, its
-        trades and buy_volume are null. Once it is whole by trades, these count again.
+        `verified`: true where every field is right by the exchange's rules. By these a candle opens
+        at the close before, which high and low include; where that is not known, the exchange's
+        open is taken for it. Any other minute takes the exchange's values: its source is `kline`,
+        it is not complete, its trades and buy_volume are null. Once it is whole by trades, these
+        count again.
 
         A minute that is not closed yet keeps the row until then. Of minutes that can no longer be
         revised those are published of which no candle is known, if the history has room for them.
 
         Args:
-            rows: start_ms, open, high, low, close, volume and turnover of each, in any order. Decimals
-                are exact texts.
+            rows: start_ms, open, high, low, close, volume and turnover of each, in any order.
+                Decimals are exact texts.
             category: What the symbol belongs to.
             symbol: Whose candles they are.
 
         Raises:
-            ValueError: If the category is unknown or a field is none of its kind; nothing changes then.
+            ValueError: If the category is unknown or a field is none of its kind; nothing changes
+                then.
         """
 
     def partials(self, since: int = 0) -> tuple[int, Batch]:
@@ -507,8 +507,8 @@ class Engine:
     def audit(self) -> tuple[int, int, str | None]:
         """What comparing with the exchange's candles came to.
 
-        How many candles were equal, how many of minutes seen whole were not, and the largest difference
-        of any field as its exact text; `None` where there was none.
+        How many candles were equal, how many of minutes seen whole were not, and the largest
+        difference of any field as its exact text; `None` where there was none.
         """
     @property
     def counts(self) -> dict[str, int]:

@@ -154,7 +154,9 @@ fn any_input() -> impl Strategy<Value = Input> {
     let trades = || {
         prop::collection::vec(given(), 1..5).prop_map(|mut trades| {
             let topic = trades[0].0;
-            trades.iter_mut().for_each(|given| given.0 = topic);
+            for given in &mut trades {
+                given.0 = topic;
+            }
             trades
         })
     };

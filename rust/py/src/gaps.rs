@@ -14,8 +14,8 @@ type Unsettled = (&'static str, String, i64, Option<i64>);
 impl Engine {
     /// Take note that these topics (symbols; for options base coins) are whole from `at_ms` on.
     ///
-    /// Publishes the gaps that ended by it, `unhealed`, and closed candles that turn out whole. Where
-    /// they are not `settled`, nothing is said of the gaps: `heal` or `give_up` must follow.
+    /// Publishes the gaps that ended by it, `unhealed`, and closed candles that turn out whole.
+    /// Where they are not `settled`, nothing is said of gaps: `heal` or `give_up` must follow.
     #[pyo3(signature = (at_ms, *, category, topics, settled = true))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
     fn cover(
@@ -68,9 +68,9 @@ impl Engine {
 
     /// Take note that every trade of a topic from `from_ms` to `to_ms` was proven to be known.
     ///
-    /// Publishes a gap that is `healed`, and closed candles that are whole by it. Minutes that can no
-    /// longer be revised stay as they are: that part is `unhealed`. Where nothing was missed, nothing
-    /// changes, and what came before the first `cover` never heals.
+    /// Publishes a gap that is `healed`, and closed candles that are whole by it. Minutes that can
+    /// no longer be revised stay as they are: that part is `unhealed`. Where nothing was missed,
+    /// nothing changes, and what came before the first `cover` never heals.
     #[pyo3(signature = (from_ms, to_ms, *, category, topic))]
     fn heal(
         &mut self,

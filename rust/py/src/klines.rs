@@ -56,22 +56,24 @@ impl Engine {
     ///
     /// A minute that was seen whole, or whose candle equals the exchange's in close, volume and
     /// turnover (sizes are positive: then nothing was missed, and it is whole), has its candle
-    /// `verified`: true where every field is right by the exchange's rules. These open at the previous
-    /// close, which high and low include; where that is not known, the exchange's open is taken for it.
-    /// Any other minute takes the exchange's values: its source is `kline`, it is not complete, its
-    /// trades and buy_volume are null. Once it is whole by trades, these count again.
+    /// `verified`: true where every field is right by the exchange's rules. By these a candle opens
+    /// at the close before, which high and low include; where that is not known, the exchange's
+    /// open is taken for it. Any other minute takes the exchange's values: its source is `kline`,
+    /// it is not complete, its trades and buy_volume are null. Once it is whole by trades, these
+    /// count again.
     ///
     /// A minute that is not closed yet keeps the row until then. Of minutes that can no longer be
     /// revised those are published of which no candle is known, if the history has room for them.
     ///
     /// Args:
-    ///     rows: start_ms, open, high, low, close, volume and turnover of each, in any order. Decimals
-    ///         are exact texts.
+    ///     rows: start_ms, open, high, low, close, volume and turnover of each, in any order.
+    ///         Decimals are exact texts.
     ///     category: What the symbol belongs to.
     ///     symbol: Whose candles they are.
     ///
     /// Raises:
-    ///     ValueError: If the category is unknown or a field is none of its kind; nothing changes then.
+    ///     ValueError: If the category is unknown or a field is none of its kind; nothing changes
+    ///         then.
     #[pyo3(signature = (rows, *, category, symbol))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
     fn klines(&mut self, rows: Vec<Row>, category: &str, symbol: &str) -> Result<Batch, CallError> {
@@ -81,8 +83,8 @@ impl Engine {
 
     /// What comparing with the exchange's candles came to.
     ///
-    /// How many candles were equal, how many of minutes seen whole were not, and the largest difference
-    /// of any field as its exact text; `None` where there was none.
+    /// How many candles were equal, how many of minutes seen whole were not, and the largest
+    /// difference of any field as its exact text; `None` where there was none.
     #[getter]
     fn audit(&self) -> (u64, u64, Option<String>) {
         let audit = self.0.audit();

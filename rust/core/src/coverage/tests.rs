@@ -124,9 +124,10 @@ proptest! {
         }
         let mut unsettled = [false; MOMENTS];
         for (from, to) in coverage.unsettled() {
-            match to {
-                Some(to) => moments((from, to)).for_each(|at| unsettled[at] = true),
-                None => prop_assert_eq!(Some(from), model.lost_from),
+            if let Some(to) = to {
+                moments((from, to)).for_each(|at| unsettled[at] = true);
+            } else {
+                prop_assert_eq!(Some(from), model.lost_from);
             }
         }
         prop_assert_eq!(unsettled, model.unsettled);
