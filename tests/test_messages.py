@@ -122,6 +122,13 @@ def test_a_flat_candle_has_no_vwap() -> None:
     assert candle.vwap is None
 
 
+def test_a_candle_of_the_exchange_has_neither_trades_nor_buy_volume() -> None:
+    own = changed(OHLCV, b'"buy_volume":0,"trades":2', b'"buy_volume":null,"trades":null')
+    candle = decode_message(changed(own, b'"source":"trades"', b'"source":"kline"'))
+    assert isinstance(candle, Ohlcv)
+    assert (candle.buy_volume, candle.trades, candle.verified) == (None, None, None)
+
+
 def test_stats_are_read_whole() -> None:
     stats = decode_message(STATS)
     assert isinstance(stats, Stats)
@@ -255,6 +262,22 @@ def test_each_other_message_is_read_and_written_alike(
         (
             changed(OHLCV, b'"volume":2,', b'"volume":0,'),
             "vwap is 3.25 at volume 0, expected null exactly at volume 0",
+        ),
+        (
+            changed(OHLCV, b'"trades":2,', b'"trades":null,'),
+            "trades is None at source trades, expected null exactly at kline",
+        ),
+        (
+            changed(
+                changed(OHLCV, b'"source":"trades"', b'"source":"kline"'),
+                b'"trades":2',
+                b'"trades":null',
+            ),
+            "buy_volume is 0 at source kline, expected null exactly at kline",
+        ),
+        (
+            changed(OHLCV, b'"close":2.5', b'"close":null'),
+            "Expected `decimal`, got `null` - at `$.close`",
         ),
         (
             changed(OHLCV, b'"turnover":6.5', b'"turnover":6.0'),

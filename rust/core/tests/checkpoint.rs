@@ -440,7 +440,9 @@ fn recall_makes_symbols_within_their_bound() {
 
 #[test]
 fn a_kept_candle_with_a_bad_field_is_refused_by_name() {
-    let cases: [(Kept<'_>, &str); 4] = [
+    let unclear = "source is \"trades\", expected kline exactly where neither trades nor buy_volume \
+                   are known";
+    let cases: [(Kept<'_>, &str); 7] = [
         (Kept { start_ms: 1, ..FLAT }, "start_ms is \"1\", expected the start of a minute"),
         (
             Kept { prices: ["1", "2", "-1", "1"], ..FLAT },
@@ -451,6 +453,9 @@ fn a_kept_candle_with_a_bad_field_is_refused_by_name() {
             Kept { buy_volume: Some("1e5"), ..FLAT },
             "buy_volume is \"1e5\", expected a decimal below 2^128",
         ),
+        (Kept { source: "news", ..FLAT }, "source is \"news\", expected trades, backfill or kline"),
+        (Kept { trades: None, ..FLAT }, unclear),
+        (Kept { buy_volume: None, ..FLAT }, unclear),
     ];
     for (kept, expected) in cases {
         let error: RecallError = kept.candle().unwrap_err();
