@@ -258,6 +258,18 @@ def test_the_next_minute_opens_at_the_close_of_an_old_one_that_was_found() -> No
     assert (str(candle.open), str(candle.high), str(candle.close)) == ("8.5", "8.5", "7")
 
 
+def test_an_empty_minute_behind_missed_trades_is_flat_at_the_exchanges_close() -> None:
+    engine = Engine(empty="flat")
+    feed(engine, minute(0))
+    engine.miss(START_MS + 70_000, START_MS + 80_000, settled=False, **TOPICS)
+    engine.advance(START_MS + 3 * MINUTE_MS + 1_000)
+    assert [str(it) for it in engine.candles()["close"]] == ["100.0"] * 3
+    [candle] = candles(engine.klines([row(2, *["101"] * 4, "0", "0")], **OF))
+    assert (str(candle.close), candle.trades, candle.verified) == ("101", 0, True)
+    [other] = candles(engine.klines([row(1, "100", "101", "100", "101", "3", "303")], **OF))
+    assert (other.source, other.complete) == ("kline", False)
+
+
 def test_what_the_close_before_was_is_not_asked_where_it_may_have_been_missed() -> None:
     engine = old()
     feed(engine, minute(4, p="7"))

@@ -4,6 +4,7 @@
 //! first and last trade by (time, exchange sequence, position); one rule closes windows, the clock
 //! having passed their end and the grace; a trade for a closed window revises it.
 
+mod evict;
 mod gaps;
 mod klines;
 mod restored;
@@ -433,46 +434,6 @@ impl Aggregator {
         }
         let from_ms = std::mem::replace(&mut self.closed_until_ms, until_ms);
         self.refresh_where(|_| true, from_ms, news);
-    }
-
-    /// Drops the windows that can no longer be revised.
-    pub(crate) fn evict(&mut self, now_ms: i64) {
-        self.evict_until(self.evicts_until(now_ms));
-    }
-
-    /// Where windows are to be dropped, by their start, once it is `now_ms`.
-    fn evicts_until(&self, now_ms: i64) -> i64 {
-        let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
-        let until_ms = window_start(now_ms.saturating_sub(self.settings.revise_window_ms));
-        until_ms.min(self.closes_until(now_ms).max(self.closed_until_ms))
-    }
-
-    fn evict_until(&mut self, until_ms: i64) {
-        let until_ms = until_ms.min(self.closed_until_ms);
-        if until_ms <= self.evicted_until_ms {
-            return;
-        }
-        self.forget(until_ms);
-    }
-
-    #[cold]
-    fn forget(&mut self, until_ms: i64) {
-        self.evicted_until_ms = until_ms;
-        for series in &mut self.series {
-            let terms = Terms {
-                rules: self.rules,
-                coverage: &self.coverages[series.coverage],
-                whole_from_ms: seen_from_ms(
-                    &self.settings,
-                    self.whole_from_ms[series.category as usize],
-                ),
-            };
-            series.evict(until_ms, self.settings.history_candles, terms);
-        }
-        self.remembered.forget(until_ms);
-        for coverage in &mut self.coverages {
-            coverage.forget(until_ms);
-        }
     }
 }
 

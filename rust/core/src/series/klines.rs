@@ -21,15 +21,21 @@ impl Series {
         // A window without trades stands for itself where flat candles are wanted alone; else it only
         // keeps what the exchange said.
         let has_own = window.fold.is_some() || terms.rules.empty == EmptyPolicy::Flat;
+        let kline = window.kline.as_deref();
+        let close_before = kline.and_then(|_| self.exact_close_before(at, terms));
+        // Nothing was traded in it, but our last close may not be the last one.
+        let told = kline.filter(|kline| {
+            window.fold.is_none() && kline.volume.is_zero() && close_before.is_none()
+        });
+        let previous = previous.map(|close| told.map_or(close, |kline| kline.close));
         let own = if has_own { window.candle(previous, terms.rules.open) } else { None };
         let own = own.map(|candle| Candle { closed: true, complete, ..candle });
-        let Some(kline) = window.kline.as_deref() else {
+        let Some(kline) = kline else {
             return own.map(|candle| (candle, None));
         };
         match own {
             Some(candle) if complete || kline.has_trades_of(&candle) => {
                 let extremes = window.extremes().unwrap_or((candle.close, candle.close));
-                let close_before = self.exact_close_before(at, terms);
                 let difference = kline.difference(&candle, extremes, close_before);
                 let verified = Some(difference.is_none());
                 Some((Candle { complete: true, verified, ..candle }, difference))
