@@ -43,7 +43,7 @@ OHLCV = (
     b'"symbol":"BTCUSDT","timeframe":"1m","timestamp":1672304520000,'
     b'"timestamp_iso":"2022-12-29T09:02:00.000Z","start":1672304460000,"open":3,"high":4.5,"low":2,'
     b'"close":2.5,"volume":2,"turnover":6.5,"buy_volume":0,"trades":2,"vwap":3.25,"closed":true,'
-    b'"complete":false,"revision":0,"source":"trades","text":"a line"}'
+    b'"complete":false,"revision":0,"source":"trades","verified":null,"text":"a line"}'
 )
 COUNTS = {
     "frames": 1,
@@ -120,6 +120,13 @@ def test_a_flat_candle_has_no_vwap() -> None:
     candle = decode_message(flat)
     assert isinstance(candle, Ohlcv)
     assert candle.vwap is None
+
+
+def test_a_candle_of_the_exchange_has_neither_trades_nor_buy_volume() -> None:
+    own = changed(OHLCV, b'"buy_volume":0,"trades":2', b'"buy_volume":null,"trades":null')
+    candle = decode_message(changed(own, b'"source":"trades"', b'"source":"kline"'))
+    assert isinstance(candle, Ohlcv)
+    assert (candle.buy_volume, candle.trades, candle.verified) == (None, None, None)
 
 
 def test_stats_are_read_whole() -> None:
@@ -255,6 +262,22 @@ def test_each_other_message_is_read_and_written_alike(
         (
             changed(OHLCV, b'"volume":2,', b'"volume":0,'),
             "vwap is 3.25 at volume 0, expected null exactly at volume 0",
+        ),
+        (
+            changed(OHLCV, b'"trades":2,', b'"trades":null,'),
+            "trades is None at source trades, expected null exactly at kline",
+        ),
+        (
+            changed(
+                changed(OHLCV, b'"source":"trades"', b'"source":"kline"'),
+                b'"trades":2',
+                b'"trades":null',
+            ),
+            "buy_volume is 0 at source kline, expected null exactly at kline",
+        ),
+        (
+            changed(OHLCV, b'"close":2.5', b'"close":null'),
+            "Expected `decimal`, got `null` - at `$.close`",
         ),
         (
             changed(OHLCV, b'"turnover":6.5', b'"turnover":6.0'),

@@ -73,6 +73,12 @@ class Batch:
     def frames_bytes(self) -> int:
         """How many bytes the frames have."""
     @property
+    def fresh_trades(self) -> int:
+        """How many trades of the frames were new; none where messages were selected."""
+    @property
+    def repeated_trades(self) -> int:
+        """How many trades of the frames were known already; none where messages were selected."""
+    @property
     def texts(self) -> list[str]:
         """The console lines of its stats and candles, without line ends."""
     def __len__(self) -> int: ...
@@ -276,10 +282,13 @@ class Engine:
     def upstream(self, now_ms: int, *, line: str, state: str, reason: str = "") -> Batch:
         """Publish a change of an upstream connection."""
 
-    def cover(self, at_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
+    def cover(
+        self, at_ms: int, *, category: Category, topics: Sequence[str], settled: bool = True
+    ) -> Batch:
         """Take note that these topics (symbols; for options base coins) are whole from `at_ms` on.
 
         Publishes the gaps that ended by it, `unhealed`, and closed candles that turn out whole.
+        Where they are not `settled`, nothing is said of gaps: `heal` or `give_up` must follow.
         """
 
     def uncover(self, at_ms: int, *, category: Category, topics: Sequence[str]) -> Batch:
@@ -290,13 +299,85 @@ class Engine:
         """
 
     def miss(
-        self, from_ms: int, to_ms: int, *, category: Category, topics: Sequence[str] | None
+        self,
+        from_ms: int,
+        to_ms: int,
+        *,
+        category: Category,
+        topics: Sequence[str] | None,
+        settled: bool = True,
     ) -> Batch:
         """Take note that trades of these topics were missed from `from_ms` to `to_ms`.
 
         The stretch, which `to_ms` is not part of, is over; `uncover` is for one that goes on.
-        Topics are any known so far where `None`. Publishes gaps that are `unhealed`, and closed
-        candles that they make incomplete.
+        Topics are any known so far where `None`. Publishes gaps and closed candles that they make
+        incomplete. The gaps are `unhealed`; where they are not `settled`, `open` until `heal` or
+        `give_up` follows.
+        """
+
+    def heal(self, from_ms: int, to_ms: int, *, category: Category, topic: str) -> Batch:
+        """Take note that every trade of a topic from `from_ms` to `to_ms` was proven to be known.
+
+        Publishes a gap that is `healed`, and closed candles that are whole by it. Minutes that can
+        no longer be revised stay as they are: that part is `unhealed`. Where nothing was missed,
+        nothing changes, and what came before the first `cover` never heals.
+        """
+
+    def give_up(self, from_ms: int, to_ms: int, *, category: Category, topic: str) -> Batch:
+        """Take note that what is missing of a topic from `from_ms` to `to_ms` will not be found.
+
+        Publishes a gap that is `unhealed`, if anything of it was not settled.
+        """
+
+    def unsettled(self) -> list[tuple[Category, str, int, int | None]]:
+        """Return the gaps that wait for `heal` or `give_up`: category, topic, from_ms and to_ms.
+
+        They come topic by topic, oldest first; to_ms is `None` while the topic is not received.
+        """
+
+    def backfill(self, frame: bytes, *, received_ns: int, category: Category) -> Batch:
+        """Apply trades that were fetched over REST, in the shape of an exchange frame.
+
+        As `feed`, but they count neither as a frame nor in latencies, and a candle with a fresh one
+        has the source `backfill`. What is refused counts as nothing.
+
+        Raises:
+            DecodeError: If the frame is not a well-formed trade message of this category.
+            ValueError: If the category is unknown.
+        """
+
+    def known(self, trades: Sequence[tuple[str, str, int]], *, category: Category) -> list[bool]:
+        """Say of trades, each symbol, trade id and event_ms, whether they are remembered."""
+
+    def klines(
+        self,
+        rows: Sequence[tuple[int, str, str, str, str, str, str]],
+        *,
+        category: Category,
+        symbol: str,
+    ) -> Batch:
+        """Compare the exchange's own candles of closed minutes with ours.
+
+        A minute that was seen whole, or whose candle equals the exchange's in close, volume and
+        turnover (sizes are positive: then nothing was missed, and it is whole), has its candle
+        `verified`: true where every field is right by the exchange's rules. By these a candle opens
+        at the close before, which high and low include; where that is not known, the exchange's
+        open is taken for it. Any other minute takes the exchange's values: its source is `kline`,
+        it is not complete, its trades and buy_volume are null. Once it is whole by trades, these
+        count again.
+
+        A minute that is not closed yet keeps the row until then. Of minutes that can no longer be
+        revised those are published of which no candle is known, if the history has room for them.
+
+        Args:
+            rows: start_ms, open, high, low, close, volume and turnover of each, in any order.
+                Decimals are exact texts.
+            category: What the symbol belongs to.
+            symbol: Whose candles they are.
+
+        Raises:
+            ValueError: If the category is unknown or a field is none of its kind; nothing changes
+                then.
         """
 
     def partials(self, since: int = 0) -> tuple[int, Batch]:
@@ -403,7 +484,8 @@ class Engine:
         A structured array with the fields `category` (U7), `symbol` (U32), `start_ms`, `end_ms`
         (int64, milliseconds since the epoch), `open`, `high`, `low`, `close`, `volume`, `turnover`,
         `buy_volume` (float64; with `exact` their text, U41), `trades` (int64), `vwap` (float64, NaN
-        where volume is 0), `closed`, `complete` (bool), `revision` (int64).
+        where volume is 0), `closed`, `complete` (bool), `revision` (int64). Where a candle is the
+        exchange's own, `buy_volume` is NaN and `trades` is -1.
         """
 
     def trades(self, *, exact: bool = False) -> Rows:
@@ -421,6 +503,13 @@ class Engine:
     @property
     def event_ms(self) -> int | None:
         """The greatest event time seen, in milliseconds since the epoch."""
+    @property
+    def audit(self) -> tuple[int, int, str | None]:
+        """What comparing with the exchange's candles came to.
+
+        How many candles were equal, how many of minutes seen whole were not, and the largest
+        difference of any field as its exact text; `None` where there was none.
+        """
     @property
     def counts(self) -> dict[str, int]:
         """The engine's totals by their names on the wire."""

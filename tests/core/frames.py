@@ -101,6 +101,7 @@ def expected_ohlcv(category: str, symbol: str, candle: RefCandle, seq: int) -> O
         complete=candle.complete,
         revision=candle.revision,
         source="trades",
+        verified=None,
         text=candle_text(category, symbol, candle),
     )
 

@@ -133,6 +133,8 @@ def test_stats_hold_counts_rates_prices_and_workers() -> None:
     assert (stats.seq, stats.timestamp) == (3, iso(START_MS + 1_234))
     expected = {"frames": 1, "trade_messages": 2, "ohlcv_messages": 0, "bad_frames": 0}
     expected |= {"duplicate_trades": 1, "late_trades": 0, "block_trades": 0}
+    expected |= {"backfilled_trades": 0, "verified_candles": 0}
+    expected |= {"mismatched_candles": 0, "kline_candles": 0}
     assert stats.message_counts == expected | DAEMON_COUNTS | {"gaps": 4}
     assert stats.message_rates == {name: count / 2 for name, count in stats.message_counts.items()}
     assert {name: str(price) for name, price in stats.last_prices.items()} == {"BTCUSDT": "101"}

@@ -130,6 +130,8 @@ class Comparison:
             "late_trades": self.reference.late,
             "block_trades": sum(trade.is_block for trade in self.reference.trades),
             "gaps": self.gaps,
+            **dict.fromkeys(("backfilled_trades", "verified_candles"), 0),
+            **dict.fromkeys(("mismatched_candles", "kline_candles"), 0),
         }
 
     def check_partials(self) -> None:

@@ -94,7 +94,8 @@ def _check_fields(kind: type[Message], fields: dict[str, Raw]) -> None:
     elif kind is Stats:
         numbers = _FIELDS_DECODER.decode(fields["last_prices"])
     for name, raw in numbers.items():
-        if not _EXACT_NUMBER.fullmatch(bytes(raw)):
+        # Where null may stand, its type says.
+        if bytes(raw) != b"null" and not _EXACT_NUMBER.fullmatch(bytes(raw)):
             raise msgspec.ValidationError(
                 f"{name} is {bytes(raw).decode()}, expected a plain decimal number"
             )

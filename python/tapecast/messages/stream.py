@@ -120,13 +120,16 @@ class Ohlcv(Message, frozen=True, kw_only=True):
         close: Price of the last trade, exact.
         volume: Sum of sizes in base units, exact.
         turnover: Sum of price times size in quote units, exact.
-        buy_volume: Part of the volume whose taker bought, exact.
-        trades: Number of trades.
+        buy_volume: Part of the volume whose taker bought, exact; null exactly where the source is
+            `kline`.
+        trades: Number of trades; null exactly where the source is `kline`.
         vwap: Turnover divided by volume, the nearest double; null where the volume is 0.
         closed: Whether the window is final; false for an in-progress candle.
         complete: Whether the minute was seen whole.
         revision: How often a closed candle was published again.
-        source: What the candle was made of.
+        source: What the candle was made of: streamed trades, also fetched ones, or the exchange's
+            own candle because trades are missing.
+        verified: Whether it equals the exchange's own candle; null where that is not known.
         text: The line that the daemon prints for it.
     """
 
@@ -149,22 +152,28 @@ class Ohlcv(Message, frozen=True, kw_only=True):
     close: Decimal
     volume: Decimal
     turnover: Decimal
-    buy_volume: Decimal
-    trades: Count
+    buy_volume: Decimal | None
+    trades: Count | None
     vwap: float | None
     closed: bool
     complete: bool
     revision: Count
     source: Literal["trades", "backfill", "kline"]
+    verified: bool | None
     text: NonEmpty
 
     def __post_init__(self) -> None:
-        """Hold that a candle has prices, and a VWAP exactly if it has volume."""
+        """Hold that a candle has prices, and VWAP and trades exactly if they can be known."""
         _check_positive(open=self.open, high=self.high, low=self.low, close=self.close)
         if (self.vwap is None) != (self.volume == 0):
             raise ValueError(
                 f"vwap is {self.vwap} at volume {self.volume}, expected null exactly at volume 0"
             )
+        for name, value in (("trades", self.trades), ("buy_volume", self.buy_volume)):
+            if (value is None) != (self.source == "kline"):
+                raise ValueError(
+                    f"{name} is {value} at source {self.source}, expected null exactly at kline"
+                )
 
 
 class ThreadStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

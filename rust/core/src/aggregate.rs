@@ -4,7 +4,9 @@
 //! first and last trade by (time, exchange sequence, position); one rule closes windows, the clock
 //! having passed their end and the grace; a trade for a closed window revises it.
 
+mod evict;
 mod gaps;
+mod klines;
 mod restored;
 mod symbols;
 
@@ -19,7 +21,8 @@ use crate::dedupe::Remembered;
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::MAX_EVENT_MS;
 use crate::frame::Frame;
-use crate::series::{Rules, Series};
+use crate::kline::Audit;
+use crate::series::{Rules, Series, Terms};
 use crate::settings::Settings;
 use crate::trade::{Category, Trade};
 use crate::undo::{Before, Undo};
@@ -74,6 +77,11 @@ pub(crate) struct Aggregator {
     #[serde(skip)]
     remembered: Remembered,
     version: u64,
+    /// What comparing with the exchange's candles came to.
+    audit: Audit,
+    /// Whether the trades that are applied were fetched.
+    #[serde(skip)]
+    is_backfill: bool,
     #[serde(skip)]
     undo: Undo,
 }
@@ -102,6 +110,8 @@ impl Aggregator {
             max_event_ms: None,
             remembered: Remembered::default(),
             version: 0,
+            audit: Audit::default(),
+            is_backfill: false,
             undo: Undo::default(),
         }
     }
@@ -318,6 +328,9 @@ impl Aggregator {
             let it = &mut self.series[series as usize];
             it.version = self.version;
             it.note_last_of(start_ms);
+            if self.is_backfill {
+                it.note_backfill(start_ms);
+            }
             if start_ms < self.closed_until_ms {
                 revised.push(News { start_ms, series });
             }
@@ -339,7 +352,7 @@ impl Aggregator {
         for oldest in revised {
             self.refresh(oldest.series, oldest.start_ms, news);
         }
-        news.sort_unstable();
+        in_order(news);
     }
 
     /// Block trades that count in no candle tell the last price all the same.
@@ -377,27 +390,20 @@ impl Aggregator {
                 self.refresh(u32::try_from(series).unwrap_or(u32::MAX), from_ms, news);
             }
         }
-        news.sort_unstable();
+        in_order(news);
     }
 
     /// Publishes what is new of the closed windows of one symbol from `from_ms` on.
     fn refresh(&mut self, series: u32, from_ms: i64, news: &mut Vec<News>) {
         let it = &mut self.series[series as usize];
-        let whole_from_ms = if self.settings.assume_covered {
-            self.whole_from_ms[it.category as usize]
-        } else {
-            i64::MIN
+        let terms = Terms {
+            rules: self.rules,
+            coverage: &self.coverages[it.coverage],
+            whole_from_ms: seen_from_ms(&self.settings, self.whole_from_ms[it.category as usize]),
         };
-        let coverage = &self.coverages[it.coverage];
-        let is_whole = |start_ms: i64| {
-            start_ms >= whole_from_ms && coverage.is_whole(start_ms, start_ms + WINDOW_MS)
-        };
-        let already = news.len();
-        it.refresh((from_ms, self.closed_until_ms), self.rules, is_whole, |start_ms| {
-            let item = News { start_ms, series };
-            if !news[..already].contains(&item) {
-                news.push(item);
-            }
+        let stretch = (from_ms, self.closed_until_ms);
+        it.refresh(stretch, terms, &mut self.audit, |start_ms| {
+            news.push(News { start_ms, series });
         });
     }
 
@@ -429,38 +435,17 @@ impl Aggregator {
         let from_ms = std::mem::replace(&mut self.closed_until_ms, until_ms);
         self.refresh_where(|_| true, from_ms, news);
     }
+}
 
-    /// Drops the windows that can no longer be revised.
-    pub(crate) fn evict(&mut self, now_ms: i64) {
-        self.evict_until(self.evicts_until(now_ms));
-    }
+/// What came before the first trade was not seen, where its topic does not say what was received.
+fn seen_from_ms(settings: &Settings, first_ms: i64) -> i64 {
+    if settings.assume_covered { first_ms } else { i64::MIN }
+}
 
-    /// Where windows are to be dropped, by their start, once it is `now_ms`.
-    fn evicts_until(&self, now_ms: i64) -> i64 {
-        let now_ms = now_ms.clamp(0, MAX_EVENT_MS);
-        let until_ms = window_start(now_ms.saturating_sub(self.settings.revise_window_ms));
-        until_ms.min(self.closes_until(now_ms).max(self.closed_until_ms))
-    }
-
-    fn evict_until(&mut self, until_ms: i64) {
-        let until_ms = until_ms.min(self.closed_until_ms);
-        if until_ms <= self.evicted_until_ms {
-            return;
-        }
-        self.forget(until_ms);
-    }
-
-    #[cold]
-    fn forget(&mut self, until_ms: i64) {
-        self.evicted_until_ms = until_ms;
-        for series in &mut self.series {
-            series.evict(until_ms, self.settings.history_candles);
-        }
-        self.remembered.forget(until_ms);
-        for coverage in &mut self.coverages {
-            coverage.forget(until_ms);
-        }
-    }
+/// Sorts news; what changed twice is told once.
+fn in_order(news: &mut Vec<News>) {
+    news.sort_unstable();
+    news.dedup();
 }
 
 #[cold]

@@ -66,6 +66,10 @@ pub struct Batch {
     messages: SmallVec<[Message; 2]>,
     instruments: SmallVec<[Instrument; 1]>,
     texts: Vec<String>,
+    /// Trades of the frames that counted.
+    pub fresh_trades: u64,
+    /// Trades of the frames that were known already.
+    pub repeated_trades: u64,
 }
 
 /// What a message is about.
@@ -128,6 +132,8 @@ impl Batch {
         self.buffer.extend_from_slice(&other.buffer);
         self.instruments.extend(other.instruments.iter().cloned());
         self.texts.extend_from_slice(&other.texts);
+        self.fresh_trades += other.fresh_trades;
+        self.repeated_trades += other.repeated_trades;
         self.messages.extend(other.messages.iter().map(|message| Message {
             instrument: message.instrument.map(|at| at + instruments),
             text: message.text.map(|at| at + texts),
@@ -136,7 +142,7 @@ impl Batch {
         }));
     }
 
-    /// The messages at which `wanted` is true, in a batch of their own.
+    /// The messages at which `wanted` is true, in a batch of their own that counts no trades.
     ///
     /// # Errors
     ///

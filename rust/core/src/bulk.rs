@@ -72,7 +72,7 @@ impl Engine {
         let mut batch = Batch::default();
         for at_ms in times_meant(ts_ms, self.event_ms()).into_iter().flatten() {
             let stretch = (at_ms.saturating_sub(IN_FLIGHT_MS), at_ms.saturating_add(1));
-            batch.append(&self.miss(category, topics.iter().map(String::as_str), stretch));
+            batch.append(&self.miss(category, topics.iter().map(String::as_str), stretch, true));
         }
         batch
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::decimal::{Decimal, Sum, nearest_quotient};
+use crate::kline::{Audit, Kline};
 use crate::settings::OpenRule;
 use crate::trade::{Side, Trade, TradeOrder};
 
@@ -16,6 +17,32 @@ pub const TIMEFRAME: &str = "1m";
 #[must_use]
 pub fn window_start(event_ms: i64) -> i64 {
     event_ms.div_euclid(WINDOW_MS) * WINDOW_MS
+}
+
+/// What a candle was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// Trades as they were streamed.
+    Trades,
+    /// Trades of which at least one was fetched later.
+    Backfill,
+    /// The exchange's own candle, because trades are missing.
+    Kline,
+}
+
+impl Source {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Trades, Self::Backfill, Self::Kline];
+
+    /// Its name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trades => "trades",
+            Self::Backfill => "backfill",
+            Self::Kline => "kline",
+        }
+    }
 }
 
 /// OHLCV over one window.
@@ -35,14 +62,18 @@ pub struct Candle {
     pub volume: Sum,
     /// Sum of price × size.
     pub turnover: Sum,
-    /// Sum of the sizes that takers bought.
-    pub buy_volume: Sum,
-    /// Number of trades.
-    pub trades: u64,
+    /// Sum of the sizes that takers bought; `None` exactly where the source is the exchange's candle.
+    pub buy_volume: Option<Sum>,
+    /// Number of trades; `None` exactly where the source is the exchange's candle.
+    pub trades: Option<u64>,
     /// Whether the window is final.
     pub closed: bool,
     /// Whether the window was seen whole.
     pub complete: bool,
+    /// What it was made of.
+    pub source: Source,
+    /// Whether it equals the exchange's own candle; `None` where that is not known.
+    pub verified: Option<bool>,
     /// How often the candle was published again.
     pub revision: u32,
     /// Number of the message that last published it; 0 before.
@@ -166,11 +197,19 @@ pub(crate) struct Window {
     pub(crate) fold: Option<Fold>,
     /// What was last published of it.
     pub(crate) published: Option<Candle>,
+    /// Whether a trade of it was fetched later.
+    pub(crate) is_backfilled: bool,
+    /// The exchange's own candle, once it is known.
+    pub(crate) kline: Option<Box<Kline>>,
 }
 
 impl Window {
     pub(crate) fn new(start_ms: i64) -> Self {
-        Self { start_ms, fold: None, published: None }
+        Self { start_ms, fold: None, published: None, is_backfilled: false, kline: None }
+    }
+
+    pub(crate) fn end_ms(&self) -> i64 {
+        self.start_ms + WINDOW_MS
     }
 
     /// Adds one trade; `None`, with this window spoilt, where a sum would not fit.
@@ -182,8 +221,14 @@ impl Window {
         Some(())
     }
 
-    /// The last price, where anything was traded.
+    /// The close that the next window opens at; `None` where nothing was traded yet.
     pub(crate) fn close(&self) -> Option<Decimal> {
+        let published = self.published.as_ref().map(|candle| candle.close);
+        published.or_else(|| self.last_price())
+    }
+
+    /// The last price, where anything was traded.
+    pub(crate) fn last_price(&self) -> Option<Decimal> {
         self.fold.as_ref().map(|fold| fold.last.price())
     }
 
@@ -204,10 +249,12 @@ impl Window {
             close: fold.last.price(),
             volume: fold.volume,
             turnover: fold.turnover,
-            buy_volume: fold.buy_volume,
-            trades: fold.trades,
+            buy_volume: Some(fold.buy_volume),
+            trades: Some(fold.trades),
             closed: false,
             complete: false,
+            source: if self.is_backfilled { Source::Backfill } else { Source::Trades },
+            verified: None,
             revision: self.published.as_ref().map_or(0, |candle| candle.revision),
             seq: 0,
         })
@@ -222,22 +269,30 @@ impl Window {
             close,
             volume: Sum::ZERO,
             turnover: Sum::ZERO,
-            buy_volume: Sum::ZERO,
-            trades: 0,
+            buy_volume: Some(Sum::ZERO),
+            trades: Some(0),
             closed: false,
             complete: false,
+            source: Source::Trades,
+            verified: None,
             revision: self.published.as_ref().map_or(0, |candle| candle.revision),
             seq: 0,
         }
     }
 
+    /// The highest and the lowest price of its trades.
+    pub(crate) fn extremes(&self) -> Option<(Decimal, Decimal)> {
+        self.fold.as_ref().map(|fold| (fold.high, fold.low))
+    }
+
     /// Takes `candle` as the newest word on this window; whether it says anything new.
-    pub(crate) fn publish(&mut self, mut candle: Candle) -> bool {
+    pub(crate) fn publish(&mut self, mut candle: Candle, audit: &mut Audit) -> bool {
         match &self.published {
             Some(known) if known.agrees_with(&candle) => return false,
             Some(known) => candle.revision = known.revision.saturating_add(1),
             None => candle.revision = 0,
         }
+        audit.note(self.published.as_ref(), &candle);
         self.published = Some(candle);
         true
     }

@@ -257,6 +257,16 @@ impl Sum {
         Some(Self { mantissa, scale })
     }
 
+    /// How far both are from each other; the greater one, where 128 bits are not enough.
+    #[must_use]
+    pub fn distance(self, other: Self) -> Self {
+        let scale = self.scale.max(other.scale);
+        match (self.at_scale(scale), other.at_scale(scale)) {
+            (Some(one), Some(other)) => Self { mantissa: one.abs_diff(other), scale },
+            _ => self.max(other),
+        }
+    }
+
     /// Whether the sum is zero.
     #[must_use]
     pub fn is_zero(self) -> bool {
@@ -296,6 +306,24 @@ impl Sum {
     pub fn to_f64(self) -> f64 {
         let one = Self { mantissa: 1, scale: 0 };
         nearest_quotient(self, one).unwrap_or_default()
+    }
+}
+
+impl PartialOrd for Sum {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Sum {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let scale = self.scale.max(other.scale);
+        match (self.at_scale(scale), other.at_scale(scale)) {
+            (Some(one), Some(other)) => one.cmp(&other),
+            // Only one of them is scaled, and the other fits.
+            (None, _) => Ordering::Greater,
+            (_, None) => Ordering::Less,
+        }
     }
 }
 

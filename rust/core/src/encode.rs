@@ -3,7 +3,7 @@
 //! Prices, sizes and sums are JSON numbers with every digit that the exchange sent: no exponent,
 //! no trailing zeros. `vwap` is the nearest double in its shortest form.
 
-use crate::candle::{Candle, TIMEFRAME};
+use crate::candle::{Candle, Source, TIMEFRAME};
 use crate::decimal::Sum;
 use crate::json::{IsoClock, Tally, double, integer, raw, string};
 use crate::latency::Summary;
@@ -56,6 +56,14 @@ pub(crate) fn instrument(out: &mut Vec<u8>, (category, symbol): Instrument<'_>) 
 fn flag(out: &mut Vec<u8>, name: &str, value: bool) {
     key(out, name);
     raw(out, if value { "true" } else { "false" });
+}
+
+/// Appends what is known, or null.
+fn option<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
+    match value {
+        Some(value) => write(out, value),
+        None => raw(out, "null"),
+    }
 }
 
 fn sum(out: &mut Vec<u8>, name: &str, value: Sum) {
@@ -170,16 +178,20 @@ impl Encoder {
         }
         sum(out, "volume", candle.volume);
         sum(out, "turnover", candle.turnover);
-        sum(out, "buy_volume", candle.buy_volume);
+        key(out, "buy_volume");
+        option(out, candle.buy_volume, |out, volume| volume.write(out));
         key(out, "trades");
-        integer(out, candle.trades);
+        option(out, candle.trades, integer);
         key(out, "vwap");
         double(out, vwap);
         flag(out, "closed", candle.closed);
         flag(out, "complete", candle.complete);
         key(out, "revision");
         integer(out, candle.revision);
-        raw(out, ",\"source\":\"trades\"");
+        key(out, "source");
+        string(out, candle.source.name());
+        key(out, "verified");
+        option(out, candle.verified, |out, equal| raw(out, if equal { "true" } else { "false" }));
         key(out, "text");
         string(out, &text);
         out.push(b'}');
@@ -210,8 +222,10 @@ impl Encoder {
             raw(&mut line, " vwap ");
             double(&mut line, vwap);
         }
-        raw(&mut line, " trades ");
-        integer(&mut line, candle.trades);
+        if let Some(trades) = candle.trades {
+            raw(&mut line, " trades ");
+            integer(&mut line, trades);
+        }
         if candle.revision > 0 {
             raw(&mut line, " revision ");
             integer(&mut line, candle.revision);
@@ -222,6 +236,13 @@ impl Encoder {
             (true, true) => "",
         };
         raw(&mut line, remark);
+        if candle.source != Source::Trades {
+            raw(&mut line, " source ");
+            raw(&mut line, candle.source.name());
+        }
+        if candle.verified == Some(false) {
+            raw(&mut line, " mismatched");
+        }
         String::from_utf8_lossy(&line).into_owned()
     }
 

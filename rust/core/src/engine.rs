@@ -1,12 +1,15 @@
 //! The one type that a binding wraps: frames and ticks in, batches of messages out.
 
+mod gaps;
+mod klines;
+
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::{Aggregator, Gap, News, Verdict};
+use crate::aggregate::{Aggregator, News, Verdict};
 use crate::batch::{About, Batch, MessageKind};
 use crate::candle::Candle;
 use crate::checkpoint;
-use crate::encode::{self, Encoder, LineChange, StatsFigures};
+use crate::encode::{Encoder, LineChange, StatsFigures};
 use crate::error::{ErrorKind, FrameError};
 use crate::fields::MAX_EVENT_MS;
 use crate::frame::Frame;
@@ -100,7 +103,13 @@ impl Engine {
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.counters
+        let audit = self.aggregator.audit();
+        Counters {
+            verified_candles_total: audit.verified_total,
+            mismatched_candles_total: audit.mismatched_total,
+            kline_candles_total: audit.klines_total,
+            ..self.counters
+        }
     }
 
     /// The greatest event time seen, in milliseconds since the epoch.
@@ -185,16 +194,21 @@ impl Engine {
             self.on_the_way
                 .record(received_ns.saturating_sub(made_ms.saturating_mul(1_000_000)), 1);
         }
-        self.publish_trades(batch);
-        self.publish_news(batch);
-        if let (Clock::Event, Some(now_ms)) = (self.settings.clock, self.aggregator.max_event_ms())
-        {
-            self.close(now_ms, batch);
-        }
+        self.publish_applied(batch);
         Ok(())
     }
 
     fn apply(
+        &mut self,
+        bytes: &[u8],
+        received_ns: i64,
+        category: Category,
+    ) -> Result<(), FrameError> {
+        self.decode(bytes, received_ns, category)?;
+        self.aggregator.apply(category, &mut self.frame, &mut self.verdicts, &mut self.news)
+    }
+
+    fn decode(
         &mut self,
         bytes: &[u8],
         received_ns: i64,
@@ -205,8 +219,20 @@ impl Engine {
             Clock::Wall => Some(received_ns / 1_000_000),
             Clock::Event => self.frame.ts_ms,
         };
-        self.check_future(&self.frame.trades, own_ms)?;
-        self.aggregator.apply(category, &mut self.frame, &mut self.verdicts, &mut self.news)
+        self.check_future(&self.frame.trades, own_ms)
+    }
+
+    /// Publishes what the frame that was applied last came to.
+    fn publish_applied(&mut self, batch: &mut Batch) {
+        let Counters { trades_total, duplicate_trades_total, .. } = self.counters;
+        self.publish_trades(batch);
+        batch.fresh_trades += self.counters.trades_total - trades_total;
+        batch.repeated_trades += self.counters.duplicate_trades_total - duplicate_trades_total;
+        self.publish_news(batch);
+        if let (Clock::Event, Some(now_ms)) = (self.settings.clock, self.aggregator.max_event_ms())
+        {
+            self.close(now_ms, batch);
+        }
     }
 
     /// A single time far ahead of every clock would close all windows at once.
@@ -321,7 +347,7 @@ impl Engine {
     /// Publishes the stats.
     pub fn stats(&mut self, input: &StatsInput<'_>) -> Batch {
         self.seq += 1;
-        let own = self.counters.named();
+        let own = self.counters().named();
         let given = input.counts.iter().map(|(name, total)| (name.as_str(), *total));
         let is_given = |name: &str| input.counts.iter().any(|(given, _)| given == name);
         let own = own.into_iter().filter(|(name, _)| !is_given(name));
@@ -377,79 +403,6 @@ impl Engine {
             None
         });
         batch
-    }
-
-    /// From `at_ms` on these topics (symbols; for options base coins) are received whole.
-    ///
-    /// Publishes the gaps that ended by it as `unhealed`, and the closed candles that turn out whole.
-    pub fn cover<'a>(
-        &mut self,
-        category: Category,
-        topics: impl IntoIterator<Item = &'a str>,
-        at_ms: i64,
-    ) -> Batch {
-        let mut batch = Batch::default();
-        let at_ms = at_ms.clamp(0, MAX_EVENT_MS);
-        for topic in topics {
-            if let Some(gap) = self.aggregator.cover(category, topic, at_ms, &mut self.news) {
-                self.publish_gap(&mut batch, &gap, "unhealed");
-            }
-        }
-        self.publish_news(&mut batch);
-        batch
-    }
-
-    /// From `at_ms` on trades of these topics may be missed.
-    ///
-    /// Publishes the gaps that began by it as `open`, and the closed candles that they touch.
-    pub fn uncover<'a>(
-        &mut self,
-        category: Category,
-        topics: impl IntoIterator<Item = &'a str>,
-        at_ms: i64,
-    ) -> Batch {
-        let mut batch = Batch::default();
-        let at_ms = at_ms.clamp(0, MAX_EVENT_MS);
-        for topic in topics {
-            if let Some(gap) = self.aggregator.uncover(category, topic, at_ms, &mut self.news) {
-                self.counters.gaps_total += 1;
-                self.publish_gap(&mut batch, &gap, "open");
-            }
-        }
-        self.publish_news(&mut batch);
-        batch
-    }
-
-    /// Trades of these topics were missed in `[from_ms, to_ms)`, which is over.
-    ///
-    /// Publishes a gap that is `unhealed`, and the closed candles that it touches.
-    pub fn miss<'a>(
-        &mut self,
-        category: Category,
-        topics: impl IntoIterator<Item = &'a str>,
-        (from_ms, to_ms): (i64, i64),
-    ) -> Batch {
-        let mut batch = Batch::default();
-        let from_ms = from_ms.clamp(0, MAX_EVENT_MS);
-        let stretch = (from_ms, to_ms.clamp(from_ms, MAX_EVENT_MS));
-        for topic in topics {
-            let gap = self.aggregator.miss(category, topic, stretch, &mut self.news);
-            self.counters.gaps_total += 1;
-            self.publish_gap(&mut batch, &gap, "unhealed");
-        }
-        self.publish_news(&mut batch);
-        batch
-    }
-
-    fn publish_gap(&mut self, batch: &mut Batch, gap: &Gap, state: &str) {
-        self.seq += 1;
-        let of = Some((gap.category, &gap.topic));
-        let about = About { kind: MessageKind::Gap, of, seq: self.seq };
-        batch.add(about, |out| {
-            let stretch = (gap.from_ms, gap.to_ms, state);
-            encode::gap(out, self.seq, (gap.category, &gap.topic), stretch);
-            None
-        });
     }
 
     /// What a client needs to begin with: one finished JSON object, not a published message.

@@ -9,7 +9,7 @@
 //! | [`settings`] | what an engine is told once |
 //! | [`frame`], [`trade`], [`error`] | one exchange frame → trades, or why not |
 //! | [`decimal`] | exact prices, sizes and sums |
-//! | [`candle`], [`series`] | windows and their candles, symbol by symbol |
+//! | [`candle`], [`series`], [`kline`] | windows and their candles, symbol by symbol; the exchange's own |
 //! | [`rate`], [`latency`] | counters, rates, and how long things take |
 //! | [`lines`], [`archive`], [`bulk`] | whole files: lines decoded apart, applied with nothing encoded |
 //! | [`batch`], [`encode`], [`snapshot`], [`ring`] | what goes out |
@@ -35,6 +35,7 @@ mod fields;
 pub mod frame;
 pub mod journal;
 mod json;
+pub mod kline;
 pub mod latency;
 pub mod lines;
 pub mod rate;

@@ -23,12 +23,20 @@ pub struct Counters {
     pub block_trades_total: u64,
     /// Gaps that opened.
     pub gaps_total: u64,
+    /// Trades published that were fetched later.
+    pub backfilled_trades_total: u64,
+    /// Candles that were found equal to the exchange's.
+    pub verified_candles_total: u64,
+    /// Candles of minutes seen whole that were found to differ from the exchange's.
+    pub mismatched_candles_total: u64,
+    /// Candles that were replaced by the exchange's.
+    pub kline_candles_total: u64,
 }
 
 impl Counters {
     /// The counters under their names on the wire.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, u64); 8] {
+    pub fn named(&self) -> [(&'static str, u64); 12] {
         [
             ("frames", self.frames_total),
             ("trade_messages", self.trades_total),
@@ -38,6 +46,10 @@ impl Counters {
             ("late_trades", self.late_trades_total),
             ("block_trades", self.block_trades_total),
             ("gaps", self.gaps_total),
+            ("backfilled_trades", self.backfilled_trades_total),
+            ("verified_candles", self.verified_candles_total),
+            ("mismatched_candles", self.mismatched_candles_total),
+            ("kline_candles", self.kline_candles_total),
         ]
     }
 }

@@ -3,10 +3,10 @@
 use jiter::{Jiter, JiterResult};
 
 use crate::batch::{About, Batch, MessageKind};
-use crate::candle::{Candle, window_start};
+use crate::candle::{Candle, Source};
 use crate::decimal::{Decimal, Sum};
 use crate::engine::Engine;
-use crate::fields::MAX_EVENT_MS;
+use crate::kline::check_start;
 use crate::trade::Category;
 
 /// What comes before the number in a stats message.
@@ -28,7 +28,7 @@ pub enum RestateError {
     },
 }
 
-/// Why a kept candle cannot be put back.
+/// Why a kept candle cannot be put back, or one of the exchange's not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {found}, expected {expected}")]
 pub struct RecallError {
@@ -72,13 +72,15 @@ impl Kept<'_> {
     ///
     /// A [`RecallError`] where a field is none of its kind.
     pub fn candle(&self) -> Result<Candle, RecallError> {
-        if window_start(self.start_ms) != self.start_ms
-            || !(0..MAX_EVENT_MS).contains(&self.start_ms)
-        {
-            let found = self.start_ms.to_string();
-            return Err(RecallError { name: "start_ms", found, expected: "the start of a minute" });
-        }
+        check_start(self.start_ms)?;
+        let source = source(self.source)?;
         let [open, high, low, close] = self.prices;
+        let is_kline = source == Source::Kline;
+        if self.buy_volume.is_none() != is_kline || self.trades.is_none() != is_kline {
+            let found = format!("\"{}\"", self.source);
+            let expected = "kline exactly where neither trades nor buy_volume are known";
+            return Err(RecallError { name: "source", found, expected });
+        }
         Ok(Candle {
             start_ms: self.start_ms,
             open: price("open", open)?,
@@ -87,17 +89,28 @@ impl Kept<'_> {
             close: price("close", close)?,
             volume: sum("volume", self.volume)?,
             turnover: sum("turnover", self.turnover)?,
-            buy_volume: sum("buy_volume", self.buy_volume.unwrap_or("0"))?,
-            trades: self.trades.unwrap_or(0),
+            buy_volume: self.buy_volume.map(|text| sum("buy_volume", text)).transpose()?,
+            trades: self.trades,
             closed: true,
             complete: self.complete,
+            source,
+            verified: self.verified,
             revision: self.revision,
             seq: 0,
         })
     }
 }
 
-fn price(name: &'static str, text: &str) -> Result<Decimal, RecallError> {
+fn source(text: &str) -> Result<Source, RecallError> {
+    let known = Source::ALL.into_iter().find(|source| source.name() == text);
+    known.ok_or_else(|| RecallError {
+        name: "source",
+        found: format!("\"{text}\""),
+        expected: "trades, backfill or kline",
+    })
+}
+
+pub(crate) fn price(name: &'static str, text: &str) -> Result<Decimal, RecallError> {
     Decimal::parse(text.as_bytes()).map_err(|_| RecallError {
         name,
         found: format!("\"{text}\""),
@@ -105,7 +118,7 @@ fn price(name: &'static str, text: &str) -> Result<Decimal, RecallError> {
     })
 }
 
-fn sum(name: &'static str, text: &str) -> Result<Sum, RecallError> {
+pub(crate) fn sum(name: &'static str, text: &str) -> Result<Sum, RecallError> {
     Sum::parse(text.as_bytes()).ok_or_else(|| RecallError {
         name,
         found: format!("\"{text}\""),

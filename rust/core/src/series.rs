@@ -1,14 +1,18 @@
 //! One symbol: its windows, seen trade ids, last price and finished candles.
 
+mod klines;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::candle::{Candle, Edge, Fold, WINDOW_MS, Window};
+use crate::candle::{Candle, Edge, Fold, Source, WINDOW_MS, Window};
+use crate::coverage::Coverage;
 use crate::decimal::Decimal;
 use crate::dedupe::{Remembered, Seen};
 use crate::encode;
+use crate::kline::Audit;
 use crate::settings::{EmptyPolicy, OpenRule};
 use crate::trade::Category;
 
@@ -22,6 +26,8 @@ const MAX_FLAT_MINUTES: i64 = 7 * 24 * 60;
 struct Carry {
     end_ms: i64,
     close: Decimal,
+    /// Whether it is the exchange's close before the oldest window, too: nothing was missed since.
+    is_exact: bool,
 }
 
 /// The settings that shape a candle.
@@ -29,6 +35,22 @@ struct Carry {
 pub(crate) struct Rules {
     pub(crate) empty: EmptyPolicy,
     pub(crate) open: OpenRule,
+}
+
+/// What closed candles depend on beside their windows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) rules: Rules,
+    pub(crate) coverage: &'a Coverage,
+    /// What came before was not seen.
+    pub(crate) whole_from_ms: i64,
+}
+
+impl Terms<'_> {
+    /// Whether nothing of `[from_ms, to_ms)` was missed.
+    fn is_whole(&self, from_ms: i64, to_ms: i64) -> bool {
+        from_ms >= to_ms || from_ms >= self.whole_from_ms && self.coverage.is_whole(from_ms, to_ms)
+    }
 }
 
 /// Everything known of one symbol.
@@ -172,28 +194,31 @@ impl Series {
     pub(crate) fn refresh(
         &mut self,
         (from_ms, until_ms): (i64, i64),
-        rules: Rules,
-        is_whole: impl Fn(i64) -> bool,
+        terms: Terms<'_>,
+        audit: &mut Audit,
         mut publish: impl FnMut(i64),
     ) {
         // Nothing of it is closed; before the first close, `until_ms` is not even a time.
         if from_ms >= until_ms {
             return;
         }
-        if rules.empty == EmptyPolicy::Flat {
+        if terms.rules.empty == EmptyPolicy::Flat {
             self.fill(until_ms);
         }
         let mut previous = self.close_before(from_ms);
         let from = self.find(from_ms).unwrap_or_else(|at| at);
-        for window in self.windows.range_mut(from..) {
-            if window.start_ms >= until_ms {
+        for at in from..self.windows.len() {
+            let start_ms = self.windows[at].start_ms;
+            if start_ms >= until_ms {
                 break;
             }
-            let Some(candle) = window.candle(previous, rules.open) else { continue };
+            let Some((candle, difference)) = self.closed_candle(at, previous, terms) else {
+                continue;
+            };
             previous = Some(candle.close);
-            let complete = is_whole(window.start_ms);
-            if window.publish(Candle { closed: true, complete, ..candle }) {
-                publish(window.start_ms);
+            if self.windows[at].publish(candle, audit) {
+                audit.differed(difference);
+                publish(start_ms);
             }
         }
     }
@@ -219,21 +244,28 @@ impl Series {
 
     /// The candle last published of a window.
     pub(crate) fn published_mut(&mut self, start_ms: i64) -> Option<&mut Candle> {
-        let at = self.find(start_ms).ok()?;
-        self.windows[at].published.as_mut()
+        match self.find(start_ms) {
+            Ok(at) => self.windows[at].published.as_mut(),
+            Err(_) => self.recalled_mut(start_ms),
+        }
     }
 
     /// Drops windows before `until_ms` into the history, and forgets their ids.
-    pub(crate) fn evict(&mut self, until_ms: i64, history_candles: usize) {
+    pub(crate) fn evict(&mut self, until_ms: i64, history_candles: usize, terms: Terms<'_>) {
         self.seen.forget(until_ms);
         let mut evicted = false;
         while self.oldest_ms().is_some_and(|start_ms| start_ms < until_ms) {
             evicted = true;
             let window = self.windows.pop_front();
             let Some(candle) = window.and_then(|window| window.published) else { continue };
-            self.carry = Some(Carry { end_ms: candle.end_ms(), close: candle.close });
+            let is_exact =
+                candle.source == Source::Kline || candle.complete && candle.verified != Some(false);
+            self.carry = Some(Carry { end_ms: candle.end_ms(), close: candle.close, is_exact });
             self.past.push_back(candle.start_ms);
             self.history.push_back(candle);
+        }
+        if let Some(carry) = &mut self.carry {
+            carry.is_exact &= terms.is_whole(carry.end_ms, until_ms);
         }
         if evicted {
             self.trim(history_candles);
@@ -258,7 +290,8 @@ impl Series {
         closed_until_ms: i64,
         rules: Rules,
     ) -> impl DoubleEndedIterator<Item = Candle> {
-        let is_open = move |window: &&Window| window.start_ms >= closed_until_ms;
+        let is_open =
+            move |window: &&Window| window.start_ms >= closed_until_ms && window.fold.is_some();
         self.windows
             .iter()
             .filter(is_open)

@@ -8,6 +8,7 @@ use tapecast_core::batch::Batch;
 use tapecast_core::checkpoint::{CheckpointError, VERSION};
 use tapecast_core::encode::LineChange;
 use tapecast_core::engine::{Engine, StatsInput};
+use tapecast_core::kline::Kline;
 use tapecast_core::replay::{Kept, RecallError, RestateError};
 use tapecast_core::settings::{Clock, EmptyPolicy, OpenRule, Settings};
 use tapecast_core::snapshot::SnapshotOptions;
@@ -26,6 +27,10 @@ enum Input {
     Cover(usize, i64),
     Uncover(usize, i64),
     Miss(usize, i64, i64),
+    Heal(usize, i64, i64),
+    GiveUp(usize, i64, i64),
+    Backfill(Vec<Given>, Category),
+    Klines(usize, i64, u32),
     Stats(i64, u64),
     Upstream,
     Partials,
@@ -81,14 +86,36 @@ fn apply(engine: &mut Engine, input: &Input) -> Vec<u8> {
         Input::Broken => engine.feed(b"{", 0, Category::Linear).unwrap_or_default(),
         Input::Advance(at_ms) => engine.advance(START_MS + at_ms),
         Input::Cover(topic, at_ms) => {
-            engine.cover(Category::Linear, [TOPICS[*topic]], START_MS + at_ms)
+            engine.cover(Category::Linear, [TOPICS[*topic]], START_MS + at_ms, at_ms % 2 == 0)
         }
         Input::Uncover(topic, at_ms) => {
             engine.uncover(Category::Linear, [TOPICS[*topic]], START_MS + at_ms)
         }
         Input::Miss(topic, from_ms, to_ms) => {
             let stretch = (START_MS + from_ms, START_MS + to_ms);
-            engine.miss(Category::Linear, [TOPICS[*topic]], stretch)
+            engine.miss(Category::Linear, [TOPICS[*topic]], stretch, to_ms % 2 == 0)
+        }
+        Input::Heal(topic, from_ms, to_ms) => {
+            let stretch = (START_MS + from_ms, START_MS + to_ms);
+            engine.heal(Category::Linear, TOPICS[*topic], stretch)
+        }
+        Input::GiveUp(topic, from_ms, to_ms) => {
+            let stretch = (START_MS + from_ms, START_MS + to_ms);
+            engine.give_up(Category::Linear, TOPICS[*topic], stretch)
+        }
+        Input::Backfill(trades, category) => {
+            let received_ns = (START_MS + 20 * MINUTE_MS) * 1_000_000;
+            let applied = engine.backfill(&frame(trades, *category), received_ns, *category);
+            applied.unwrap_or_default()
+        }
+        Input::Klines(topic, minute, price) => {
+            let (start_ms, price) = (START_MS + minute * MINUTE_MS, price.to_string());
+            let row = Kline::read(
+                start_ms,
+                [&price; 4].map(String::as_str),
+                [&price; 2].map(String::as_str),
+            );
+            engine.klines(Category::Linear, TOPICS[*topic], &[row.unwrap()])
         }
         Input::Stats(now_ms, sent) => stats(engine, *now_ms, *sent),
         Input::Upstream => {
@@ -123,17 +150,23 @@ fn is_refused(bytes: &[u8]) -> bool {
 
 fn any_input() -> impl Strategy<Value = Input> {
     let at_ms = || -30_000..900_000_i64;
-    let given = (0..3_usize, 0..60_u16, at_ms(), 1..5_000_u32, 1..5_000_u32, any::<bool>());
-    let trades = prop::collection::vec(given, 1..5).prop_map(|mut trades| {
-        let topic = trades[0].0;
-        for given in &mut trades {
-            given.0 = topic;
-        }
-        trades
-    });
-    let category = prop::sample::select(&[Category::Linear, Category::Spot][..]);
+    let given = || (0..3_usize, 0..60_u16, at_ms(), 1..5_000_u32, 1..5_000_u32, any::<bool>());
+    let trades = || {
+        prop::collection::vec(given(), 1..5).prop_map(|mut trades| {
+            let topic = trades[0].0;
+            for given in &mut trades {
+                given.0 = topic;
+            }
+            trades
+        })
+    };
+    let category = || prop::sample::select(&[Category::Linear, Category::Spot][..]);
     prop_oneof![
-        8 => (trades, category).prop_map(|(trades, category)| Input::Feed(trades, category)),
+        8 => (trades(), category()).prop_map(|(trades, category)| Input::Feed(trades, category)),
+        2 => (trades(), category()).prop_map(|(trades, category)| Input::Backfill(trades, category)),
+        1 => (0..3_usize, at_ms(), at_ms()).prop_map(|(topic, from, to)| Input::Heal(topic, from, to)),
+        1 => (0..3_usize, at_ms(), at_ms()).prop_map(|(topic, from, to)| Input::GiveUp(topic, from, to)),
+        2 => (0..3_usize, 0..15_i64, 1..50_u32).prop_map(|(topic, minute, price)| Input::Klines(topic, minute, price)),
         1 => Just(Input::Broken),
         4 => at_ms().prop_map(Input::Advance),
         1 => (0..3_usize, at_ms()).prop_map(|(topic, at)| Input::Cover(topic, at)),
@@ -150,8 +183,14 @@ fn any_input() -> impl Strategy<Value = Input> {
 fn any_settings() -> impl Strategy<Value = Settings> {
     let clock = prop_oneof![Just(Clock::Wall), Just(Clock::Event)];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (clock, flags, 2..60_usize, 1..5_usize).prop_map(
-        |(clock, (flat, previous, with_blocks, covered), max_trade_ids, recent_trades)| Settings {
+    (clock, flags, 2..60_usize, 1..5_usize, 0..5_usize).prop_map(
+        |(
+            clock,
+            (flat, previous, with_blocks, covered),
+            max_trade_ids,
+            recent_trades,
+            history_candles,
+        )| Settings {
             revise_window_ms: 2 * MINUTE_MS,
             empty: if flat { EmptyPolicy::Flat } else { EmptyPolicy::Skip },
             open: if previous { OpenRule::PreviousClose } else { OpenRule::FirstTrade },
@@ -161,8 +200,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
             max_future_ms: 30 * MINUTE_MS,
             assume_covered: covered,
             recent_trades,
-            // Candles that can no longer be revised are in no checkpoint.
-            history_candles: 0,
+            history_candles,
             max_symbols: 5,
             max_trade_ids,
             ..Settings::default()
@@ -186,8 +224,13 @@ proptest! {
         for input in &inputs[split..] {
             prop_assert_eq!(apply(&mut ours, input), apply(&mut theirs, input));
         }
-        prop_assert_eq!(snapshot(&mut ours), snapshot(&mut theirs));
         prop_assert_eq!(ours.counters(), theirs.counters());
+        prop_assert!(ours.checkpoint() == theirs.checkpoint());
+        // Candles that can no longer be revised are in no checkpoint.
+        theirs.recall(ours.series().iter().flat_map(|series| {
+            series.closed().map(|candle| (series.category, &*series.symbol, candle.clone()))
+        }));
+        prop_assert_eq!(snapshot(&mut ours), snapshot(&mut theirs));
         prop_assert!(ours.checkpoint() == theirs.checkpoint());
     }
 
@@ -443,7 +486,9 @@ fn recall_makes_symbols_within_their_bound() {
 
 #[test]
 fn a_kept_candle_with_a_bad_field_is_refused_by_name() {
-    let cases: [(Kept<'_>, &str); 4] = [
+    let unclear = "source is \"trades\", expected kline exactly where neither trades nor buy_volume \
+                   are known";
+    let cases: [(Kept<'_>, &str); 7] = [
         (Kept { start_ms: 1, ..FLAT }, "start_ms is 1, expected the start of a minute"),
         (
             Kept { prices: ["1", "2", "-1", "1"], ..FLAT },
@@ -454,6 +499,9 @@ fn a_kept_candle_with_a_bad_field_is_refused_by_name() {
             Kept { buy_volume: Some("1e5"), ..FLAT },
             "buy_volume is \"1e5\", expected a decimal below 2^128",
         ),
+        (Kept { source: "news", ..FLAT }, "source is \"news\", expected trades, backfill or kline"),
+        (Kept { trades: None, ..FLAT }, unclear),
+        (Kept { buy_volume: None, ..FLAT }, unclear),
     ];
     for (kept, expected) in cases {
         let error: RecallError = kept.candle().unwrap_err();

@@ -302,7 +302,7 @@ fn candles_of_uncovered_stretches_are_incomplete() {
             .map(|candle| candle["complete"] == true)
             .collect()
     };
-    assert!(engine.cover(Category::Linear, ["BTCUSDT"], START_MS + 1).messages().is_empty());
+    assert!(engine.cover(Category::Linear, ["BTCUSDT"], START_MS + 1, true).messages().is_empty());
     for minute in 0..4 {
         feed(&mut engine, &[trade(minute * 60_000 + 5, 100).json(minute.try_into().unwrap())]);
     }
@@ -317,7 +317,7 @@ fn candles_of_uncovered_stretches_are_incomplete() {
     assert!(
         engine.uncover(Category::Linear, ["BTCUSDT"], START_MS + 112_000).messages().is_empty()
     );
-    let healed = engine.cover(Category::Linear, ["BTCUSDT"], START_MS + 130_000);
+    let healed = engine.cover(Category::Linear, ["BTCUSDT"], START_MS + 130_000, true);
     let gap = &payloads(&healed, MessageKind::Gap)[0];
     assert_eq!(
         (gap["from"].as_i64(), gap["to"].as_i64()),

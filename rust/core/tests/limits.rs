@@ -147,7 +147,7 @@ fn times_beyond_every_clock_are_taken_for_the_nearest_possible() {
     let lost = engine.uncover(Category::Linear, ["A"], i64::MIN);
     let gap: Value = serde_json::from_slice(lost.payload(0)).unwrap();
     assert_eq!((gap["from"].as_i64(), gap["to"].as_i64()), (Some(0), Some(0)));
-    let found = engine.cover(Category::Linear, ["A"], i64::MAX);
+    let found = engine.cover(Category::Linear, ["A"], i64::MAX, true);
     let gap: Value = serde_json::from_slice(found.payload(0)).unwrap();
     assert_eq!(gap["to"].as_i64(), Some(4_102_444_800_000));
     engine.advance(i64::MIN);

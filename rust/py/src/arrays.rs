@@ -65,6 +65,8 @@ enum Cell<'a> {
     Double(f64),
     Flag(bool),
     Decimal(Sum),
+    /// A decimal that nobody knows.
+    Unknown,
 }
 
 /// Rows packed as NumPy lays out a structured array.
@@ -93,6 +95,8 @@ impl Table {
                     self.put_text(&String::from_utf8_lossy(&text), Column::Text(DECIMAL_CHARS));
                 }
                 Cell::Decimal(value) => self.bytes.extend(value.to_f64().to_le_bytes()),
+                Cell::Unknown if self.exact => self.put_text("NaN", Column::Text(DECIMAL_CHARS)),
+                Cell::Unknown => self.bytes.extend(f64::NAN.to_le_bytes()),
             }
         }
     }
@@ -166,8 +170,8 @@ fn candle_cells<'a>(category: &'a str, symbol: &'a str, candle: &Candle) -> [Cel
         Cell::Decimal(candle.close.into()),
         Cell::Decimal(candle.volume),
         Cell::Decimal(candle.turnover),
-        Cell::Decimal(candle.buy_volume),
-        count(candle.trades),
+        candle.buy_volume.map_or(Cell::Unknown, Cell::Decimal),
+        candle.trades.map_or(Cell::Integer(-1), count),
         Cell::Double(candle.vwap().unwrap_or(f64::NAN)),
         Cell::Flag(candle.closed),
         Cell::Flag(candle.complete),

@@ -71,6 +71,18 @@ impl Batch {
         self.0.frames().len()
     }
 
+    /// How many trades of the frames were new; none where messages were selected.
+    #[getter]
+    fn fresh_trades(&self) -> u64 {
+        self.0.fresh_trades
+    }
+
+    /// How many trades of the frames were known already; none where messages were selected.
+    #[getter]
+    fn repeated_trades(&self) -> u64 {
+        self.0.repeated_trades
+    }
+
     /// The console lines of its stats and candles, without line ends.
     #[getter]
     fn texts(&self) -> Vec<&str> {

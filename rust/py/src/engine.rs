@@ -265,55 +265,6 @@ impl Engine {
         self.0.upstream(&LineChange { now_ms, line, state, reason }).into()
     }
 
-    /// Take note that these topics (symbols; for options base coins) are whole from `at_ms` on.
-    ///
-    /// Publishes the gaps that ended by it, `unhealed`, and closed candles that turn out whole.
-    #[pyo3(signature = (at_ms, *, category, topics))]
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
-    fn cover(
-        &mut self,
-        at_ms: i64,
-        category: &str,
-        topics: Vec<String>,
-    ) -> Result<Batch, CallError> {
-        let category: Category = category.parse()?;
-        Ok(self.0.cover(category, topics.iter().map(String::as_str), at_ms).into())
-    }
-
-    /// Take note that from `at_ms` on trades of these topics may be missed.
-    ///
-    /// Publishes the gaps that began by it, `open`, and closed candles that they make incomplete.
-    /// Topics that are uncovered already stay so without a word.
-    #[pyo3(signature = (at_ms, *, category, topics))]
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from a Python sequence")]
-    fn uncover(
-        &mut self,
-        at_ms: i64,
-        category: &str,
-        topics: Vec<String>,
-    ) -> Result<Batch, CallError> {
-        let category: Category = category.parse()?;
-        Ok(self.0.uncover(category, topics.iter().map(String::as_str), at_ms).into())
-    }
-
-    /// Take note that trades of these topics were missed from `from_ms` to `to_ms`.
-    ///
-    /// The stretch, which `to_ms` is not part of, is over; `uncover` is for one that goes on.
-    /// Topics are any known so far where `None`. Publishes gaps that are `unhealed`, and closed
-    /// candles that they make incomplete.
-    #[pyo3(signature = (from_ms, to_ms, *, category, topics))]
-    fn miss(
-        &mut self,
-        from_ms: i64,
-        to_ms: i64,
-        category: &str,
-        topics: Option<Vec<String>>,
-    ) -> Result<Batch, CallError> {
-        let category: Category = category.parse()?;
-        let topics = topics.unwrap_or_else(|| self.0.topics(category));
-        Ok(self.0.miss(category, topics.iter().map(String::as_str), (from_ms, to_ms)).into())
-    }
-
     /// Return the candles in progress that changed since version `since` (0: all).
     ///
     /// Of each symbol the newest. They take no numbers: their `seq` is that of the last published
@@ -363,7 +314,8 @@ impl Engine {
     /// A structured array with the fields `category` (U7), `symbol` (U32), `start_ms`, `end_ms`
     /// (int64, milliseconds since the epoch), `open`, `high`, `low`, `close`, `volume`, `turnover`,
     /// `buy_volume` (float64; with `exact` their text, U41), `trades` (int64), `vwap` (float64, NaN
-    /// where volume is 0), `closed`, `complete` (bool), `revision` (int64).
+    /// where volume is 0), `closed`, `complete` (bool), `revision` (int64). Where a candle is the
+    /// exchange's own, `buy_volume` is NaN and `trades` is -1.
     #[pyo3(signature = (symbol = None, *, category = None, exact = false))]
     fn candles<'py>(
         &self,

@@ -12,7 +12,9 @@ mod checkpoint;
 mod decode;
 mod engine;
 mod error;
+mod gaps;
 mod journal;
+mod klines;
 mod latency;
 mod options;
 

@@ -90,8 +90,8 @@ fn exact(candle: &Candle) -> Exact {
     Exact {
         prices: [candle.open, candle.high, candle.low, candle.close]
             .map(|price| text(&|out| price.write(out))),
-        sums: [candle.volume, candle.turnover, candle.buy_volume]
+        sums: [candle.volume, candle.turnover, candle.buy_volume.unwrap_or_default()]
             .map(|sum| text(&|out| sum.write(out))),
-        trades: candle.trades,
+        trades: candle.trades.unwrap_or_default(),
     }
 }
