@@ -301,6 +301,19 @@ fn another_version_is_named_beside_ours() {
     assert_eq!(refusal(&bytes), text);
 }
 
+/// A change of what is serialised raises the version; the checksum here is then that of the new one.
+#[test]
+fn the_shape_of_the_state_belongs_to_its_version() {
+    let mut engine = with_history(0..8);
+    let kline = Input::Klines(0, 7, 30);
+    let rest =
+        [Input::Uncover(0, 1), Input::Miss(1, 2, 3), Input::Broken, Input::Stats(4, 5), kline];
+    for input in &rest {
+        apply(&mut engine, input);
+    }
+    assert_eq!((VERSION, crc32c::crc32c(&engine.checkpoint())), (1, 0x8698_63c9));
+}
+
 #[test]
 fn a_state_with_something_missing_or_left_over_is_refused() {
     let text = "checkpoint holds no state of an engine, expected one";
