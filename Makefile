@@ -33,7 +33,7 @@ export MATURIN_PEP517_ARGS := --locked
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo test setup build wheel fmt lint lint-python lint-rust lint-dependencies advisories \
-	test-rust test-python fuzz lock bench bench-peers instructions instructions-record clean
+	test-rust test-python chaos fuzz lock bench bench-peers instructions instructions-record clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -135,6 +135,9 @@ test-python: build $(NODE_STAMP) ## Run the Python tests; PYTEST_ARGS goes to py
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 # On stable Rust, with coverage and without a sanitizer: see the script.
+chaos: build ## Run a thousand random schedules of faults against the ledger of the simulated exchange
+	CHAOS_SEEDS=1000 $(BIN)/pytest -q tests/chaos $(PYTEST_ARGS)
+
 fuzz: ## Fuzz the decoders against each other for FUZZ_SECONDS; needs a C++ compiler
 	rust/core/fuzz/run $(FUZZ_SECONDS)
 

@@ -58,6 +58,10 @@ def samples_of(keys: tuple[str, ...], field: FieldInfo) -> list[Any]:
     samples: list[Any] = ["0.0.0.0", "::1", "localhost"]  # noqa: S104 -- not listened on
     if keys == ("symbols",):
         samples = [("spot:A",), ("spot:B", "C*"), ("option:BTC",)]
+    elif keys == ("server", "allowed_origins"):
+        samples = [("https://a",), ("https://b", "http://c"), ("https://d",)]
+    elif keys == ("server", "token"):
+        samples = ["0123456789abcdef", "0123456789abcdefg", "0123456789abcdefgh"]
     elif field.annotation is bool:
         samples = [False, True, False]
     elif field.annotation is int:
@@ -190,6 +194,10 @@ def test_the_documentation_lists_every_setting_and_its_default() -> None:
         "bybit.ws_url": "of the network",
         "bybit.rest_url": "of the network",
         "bybit.proxy": "none",
+        "server.allowed_origins": "none",
+        "server.token": "none",
+        "server.tls_cert": "none",
+        "server.tls_key": "none",
     }
     defaults = {dotted(keys): field.get_default() for keys, field in LEAVES.items()}
     written = {

@@ -37,7 +37,7 @@ def test_the_protocol_shows_every_type_of_message() -> None:
     types = {msgspec.json.decode(example).get("type") for example in EXAMPLES} - {None}
     assert types == {
         *("snapshot", "stats", "trade", "ohlcv", "gap", "upstream"),
-        *("unsubscribed", "pong", "error"),
+        *("resumed", "unsubscribed", "pong", "error", "bye"),
     }
 
 

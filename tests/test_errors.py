@@ -13,8 +13,14 @@ from tapecast.errors import (
     FeedError,
     FeedForbidden,
     FeedStale,
+    InternalFault,
     RecordingDamaged,
     SlowConsumerError,
+    StateForeign,
+    StateLocked,
+    StateTooNew,
+    StateUnusable,
+    StoreError,
     TapecastError,
 )
 
@@ -43,6 +49,27 @@ SAMPLES: list[tuple[TapecastError, str]] = [
         "line linear-1 was silent for 31.0 s, expected at most 30.0 s",
     ),
     (CommandError("bad_json", "command is empty"), "bad_json: command is empty"),
+    (
+        InternalFault("task broadcaster", "was cancelled"),
+        "task broadcaster was cancelled, expected to run until the daemon stops",
+    ),
+    (StoreError("nothing is left"), "nothing is left"),
+    (
+        StateLocked("/state", 17),
+        "state directory /state is in use by process 17, expected one not in use",
+    ),
+    (StateTooNew("/state/format", 3, 1), "/state/format has version 3, expected at most 1"),
+    (
+        StateForeign("/state", "mainnet", "testnet"),
+        "state directory /state is of mainnet, expected testnet",
+    ),
+    (
+        StateUnusable("/state", "no space left on device"),
+        (
+            "state directory /state cannot be used: no space left on device, "
+            "expected a directory that can be written to"
+        ),
+    ),
     (SlowConsumerError(2048, 1024), "2048 bytes are pending, expected at most 1024"),
 ]
 
@@ -78,6 +105,12 @@ def test_the_tree_is_the_documented_one() -> None:
         "RecordingDamaged": (FeedError,),
         "CommandError": (TapecastError,),
         "SlowConsumerError": (TapecastError,),
+        "InternalFault": (TapecastError,),
+        "StoreError": (TapecastError,),
+        "StateLocked": (StoreError,),
+        "StateTooNew": (StoreError,),
+        "StateForeign": (StoreError,),
+        "StateUnusable": (StoreError,),
     }
     assert {type(error).__name__ for error, _ in SAMPLES} == set(errors.__all__)
 

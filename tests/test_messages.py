@@ -9,6 +9,7 @@ import pytest
 from msgspec import UNSET, Raw
 
 from tapecast.messages import (
+    Bye,
     Delay,
     ErrorReply,
     GapClient,
@@ -17,6 +18,7 @@ from tapecast.messages import (
     Ohlcv,
     Ping,
     Pong,
+    Resumed,
     Since,
     Snapshot,
     Stats,
@@ -147,6 +149,15 @@ def test_stats_are_read_whole() -> None:
     )
     assert stats.rejected_symbols[0].reason == "Invalid symbol"
     assert stats.latency_ms == {"loop_lag": Delay(count=10, p50=0.1, p99=1.2, max=1.3)}
+
+
+def test_the_reply_to_a_resume_and_the_farewell_are_read_whole() -> None:
+    resumed = b'{"topic":"status","type":"resumed","epoch":"e","from_seq":3,"to_seq":2,"id":"a"}'
+    assert decode_message(resumed) == Resumed(epoch="e", from_seq=3, to_seq=2, id="a")
+    assert encode_message(Resumed(epoch="e", from_seq=3, to_seq=2, id=Raw(b'"a"'))) == resumed
+    bye = b'{"topic":"status","type":"bye","retry_ms":1500}'
+    assert decode_message(bye) == Bye(retry_ms=1500)
+    assert encode_message(Bye(retry_ms=1500)) == bye
 
 
 def test_a_snapshot_holds_whole_messages_and_leaves_out_what_is_empty() -> None:

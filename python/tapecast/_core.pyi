@@ -79,6 +79,9 @@ class Batch:
     def repeated_trades(self) -> int:
         """How many trades of the frames were known already; none where messages were selected."""
     @property
+    def late_trades(self) -> int:
+        """How many trades of the frames came too late; none where messages were selected."""
+    @property
     def texts(self) -> list[str]:
         """The console lines of its stats and candles, without line ends."""
     def __len__(self) -> int: ...

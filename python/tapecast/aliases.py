@@ -1,13 +1,16 @@
 """Names of the types that stand in many signatures."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-__all__ = ["Category", "KeptCandle", "MessageType", "Rows"]
+__all__ = ["CATEGORIES", "Category", "KeptCandle", "MessageType", "Rows"]
 
 Category: TypeAlias = Literal["linear", "inverse", "spot", "option"]
 """The exchange's product categories."""
+
+CATEGORIES: Final[tuple[Category, ...]] = get_args(Category)
+"""All of them; their places in it are on disk and never change."""
 
 KeptCandle: TypeAlias = tuple[
     Category,

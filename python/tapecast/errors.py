@@ -12,8 +12,14 @@ __all__ = [
     "FeedError",
     "FeedForbidden",
     "FeedStale",
+    "InternalFault",
     "RecordingDamaged",
     "SlowConsumerError",
+    "StateForeign",
+    "StateLocked",
+    "StateTooNew",
+    "StateUnusable",
+    "StoreError",
     "TapecastError",
 ]
 
@@ -152,3 +158,109 @@ class SlowConsumerError(TapecastError):
         """Return the figures."""
         since = "" if self.for_s is None else f" for {self.for_s:.1f} s"
         return f"{self.pending_bytes} bytes are pending{since}, expected at most {self.limit_bytes}"
+
+
+class InternalFault(TapecastError):  # noqa: N818 -- a fault of ours, which no caller can mend
+    """A part of the daemon ended that must not; the daemon ends, since it would live half dead.
+
+    Attributes:
+        part: Which one, such as `task broadcaster`.
+        end: What became of it, such as `was cancelled`.
+    """
+
+    def __init__(self, part: str, end: str) -> None:
+        super().__init__(part, end)
+        self.part = part
+        self.end = end
+
+    def __str__(self) -> str:
+        """Return the part and its end."""
+        return f"{self.part} {self.end}, expected to run until the daemon stops"
+
+
+class StoreError(TapecastError):
+    """What is kept on disk cannot be used."""
+
+
+class StateLocked(StoreError):  # noqa: N818 -- the name states what happened
+    """Another process uses the state directory.
+
+    Attributes:
+        directory: The state directory.
+        pid: Number of that process; None where it cannot be told.
+    """
+
+    def __init__(self, directory: str, pid: int | None) -> None:
+        super().__init__(directory, pid)
+        self.directory = directory
+        self.pid = pid
+
+    def __str__(self) -> str:
+        """Return the directory and the process."""
+        user = "another process" if self.pid is None else f"process {self.pid}"
+        return f"state directory {self.directory} is in use by {user}, expected one not in use"
+
+
+class StateTooNew(StoreError):  # noqa: N818 -- the name states what happened
+    """A file of the state directory was written by a newer tapecast; nothing of it was changed.
+
+    Attributes:
+        path: The file.
+        found: Its version.
+        expected: The newest version that can be read.
+    """
+
+    def __init__(self, path: str, found: int, expected: int) -> None:
+        super().__init__(path, found, expected)
+        self.path = path
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        """Return the file and both versions."""
+        return f"{self.path} has version {self.found}, expected at most {self.expected}"
+
+
+class StateForeign(StoreError):  # noqa: N818 -- the name states what happened
+    """The state directory is of a daemon with other settings, whose messages cannot be continued.
+
+    Attributes:
+        directory: The state directory.
+        found: What it is of.
+        expected: What it should be of.
+    """
+
+    def __init__(self, directory: str, found: str, expected: str) -> None:
+        super().__init__(directory, found, expected)
+        self.directory = directory
+        self.found = found
+        self.expected = expected
+
+    def __str__(self) -> str:
+        """Return the directory and both identities."""
+        return f"state directory {self.directory} is of {self.found}, expected {self.expected}"
+
+
+class StateUnusable(StoreError):  # noqa: N818 -- the name states what happened
+    """The state directory cannot be read or written.
+
+    Attributes:
+        directory: The state directory.
+        reason: What was found.
+        expected: What was expected.
+    """
+
+    def __init__(
+        self, directory: str, reason: str, expected: str = "a directory that can be written to"
+    ) -> None:
+        super().__init__(directory, reason, expected)
+        self.directory = directory
+        self.reason = reason
+        self.expected = expected
+
+    def __str__(self) -> str:
+        """Return the directory, the reason and what was expected."""
+        return (
+            f"state directory {self.directory} cannot be used: {self.reason}, "
+            f"expected {self.expected}"
+        )

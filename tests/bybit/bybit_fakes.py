@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from tapecast.aliases import Category
-from tapecast.bybit import ConnectBudget, Line, LineConfig
+from tapecast.bybit import ConnectBudget, Kline, Line, LineConfig, Opener
 from tapecast.clocks import SystemClock
 
 LIMIT_S = 20.0
@@ -38,6 +38,7 @@ class Recorder:
     subscribed: list[tuple[list[str], int]] = field(default_factory=list)
     lost: list[tuple[list[str], int]] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    klines: list[Kline] = field(default_factory=list)
     fail_on_frame: bool = False
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -62,6 +63,10 @@ class Recorder:
 
     def on_rejected(self, _line: Line, topic: str, reason: str) -> None:
         self.rejected.append((topic, reason))
+        self._changed.set()
+
+    def on_klines(self, _line: Line, klines: Sequence[Kline]) -> None:
+        self.klines += klines
         self._changed.set()
 
     async def until(self, condition: Callable[[], object]) -> None:
@@ -166,6 +171,7 @@ async def running(
     *,
     sink: Recorder | None = None,
     budget: ConnectBudget | None = None,
+    opener: Opener | None = None,
 ) -> AsyncIterator[tuple[Line, Recorder]]:
     """Run a line, all of it within a bounded time, and end it by cancelling."""
     sink = sink or Recorder()
@@ -175,6 +181,7 @@ async def running(
         clock=clock or RetryClock(),
         budget=budget or ConnectBudget(spacing_s=0.0),
         chance=Most(),
+        opener=opener,
     )
     async with asyncio.timeout(LIMIT_S):
         task = asyncio.create_task(line.run(), name=config.name)

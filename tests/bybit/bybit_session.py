@@ -5,9 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from tapecast.aliases import Category
-from tapecast.bybit.protocol import Event, Send, Session, Timing, topic_of
+from tapecast.bybit.events import Event, Send, Timing
+from tapecast.bybit.protocol import Session
+from tapecast.bybit.topics import topic_of
 
 A, B, C, D = (topic_of(name) for name in ("AUSDT", "BUSDT", "CUSDT", "DUSDT"))
+
+CALM = Timing(silence_ping_s=1e6, stale_after_s=1e9)
+"""Neither silence nor stale topics are looked for."""
 
 PONGS = [
     b'{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}',
@@ -22,7 +27,7 @@ def opened(
     category: Category, *topics: str, timing: Timing | None = None
 ) -> tuple[Session, list[dict[str, Any]]]:
     """Return a session opened at 0 s and what it asked for."""
-    session = Session("L", category, topics, timing or Timing())
+    session = Session("L", category, topics, timing or CALM)
     return session, sent(session.open(0.0))
 
 

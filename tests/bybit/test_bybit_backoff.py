@@ -124,7 +124,7 @@ def test_no_window_ever_holds_more_connects_than_the_budget(
     for pause_s in pauses:
         now_s += pause_s
         made.append(now_s + budget.take(now_s))
-    assert made == sorted(made)
+    assert all(late >= early - 1e-6 for early, late in pairwise(made))
     pairs = zip(made, made[connects:], strict=False)
     assert all(late - early >= WINDOW_S - 1e-6 for early, late in pairs)
     assert all(late - early >= spacing_s - 1e-6 for early, late in pairwise(made))
@@ -134,6 +134,7 @@ def test_no_window_ever_holds_more_connects_than_the_budget(
 def test_lines_that_fail_without_end_stay_under_a_hundred_connects_in_five_minutes(
     lines: int,
 ) -> None:
+    """U8: maintenance."""
     budget = ConnectBudget()
     random = Random(3)
     waits = [backoff(random) for _ in range(lines)]

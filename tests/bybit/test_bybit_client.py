@@ -117,6 +117,7 @@ async def test_several_categories_are_received_at_once_each_on_its_own_line() ->
 async def test_a_lost_line_reconnects_and_subscribes_again_by_itself(
     code: int | None, reason: str, least_s: float, most_s: float
 ) -> None:
+    """U3: the exchange closes; a policy code is waited for longer."""
     clock = RetryClock()
     async with (
         asyncio.timeout(LIMIT_S),
@@ -132,6 +133,7 @@ async def test_a_lost_line_reconnects_and_subscribes_again_by_itself(
         assert len(clock.waits) == 1
         assert least_s <= clock.waits[0] <= most_s
         assert line.reconnects_total == 1
+        assert line.closes == {"1006" if code is None else str(code): 1}
         ((lost, lost_ms),) = sink.lost
         assert lost == ["BTCUSDT", "ETHUSDT"]
         assert sink.subscribed[0][1] <= lost_ms <= sink.subscribed[1][1]
@@ -172,6 +174,7 @@ async def test_many_losses_in_a_row_are_all_recovered_from() -> None:
 async def test_a_rejected_symbol_is_reported_and_the_others_go_on(
     category: Category, good: str, bad: str, text: str
 ) -> None:
+    """U9: refused, in the form of every category."""
     async with (
         asyncio.timeout(LIMIT_S),
         SimExchange(MANUAL) as sim,
@@ -235,6 +238,7 @@ async def test_cancelling_ends_a_line_promptly_with_its_last_words() -> None:
 
 
 async def test_system_proxies_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """U30: proxies of the system."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY", "SOCKS_PROXY"):
         for spelling in (name, name.lower()):
             monkeypatch.setenv(spelling, "http://127.0.0.1:1")

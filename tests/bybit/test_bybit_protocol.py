@@ -5,20 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapecast.aliases import Category
-from tapecast.bybit.protocol import (
-    MAX_ARGS_CHARS,
-    Accepted,
-    Broken,
-    Rejected,
-    Send,
-    Session,
-    Timing,
-    Unanswered,
-    args_chars,
-    batches,
-    name_of,
-    topic_of,
-)
+from tapecast.bybit.events import Accepted, Broken, Rejected, Send, Timing, Unanswered
+from tapecast.bybit.protocol import Session
+from tapecast.bybit.topics import MAX_ARGS_CHARS, args_chars, batches, name_of, topic_of
 from tapecast.errors import FeedError, FeedStale
 from tapecast.symbols import CATEGORIES
 
@@ -72,6 +61,7 @@ def test_a_topic_that_is_wanted_twice_is_asked_for_once() -> None:
 def test_batches_keep_the_order_lose_nothing_and_hold_the_limits(
     category: Category, topics: list[str]
 ) -> None:
+    """U10: limits of arguments."""
     made = list(batches(category, topics))
     assert [topic for batch in made for topic in batch] == topics
     assert all(made)

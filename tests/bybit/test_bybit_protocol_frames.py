@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tapecast.aliases import Category
-from tapecast.bybit.protocol import Accepted, Event, Rejected
+from tapecast.bybit.events import Accepted, Event, Rejected
 from tapecast.frames import is_trade_frame
 
 from .bybit_session import PONGS, A, B, C, ack, opened, reply, sent, told

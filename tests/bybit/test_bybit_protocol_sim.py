@@ -9,25 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tapecast.aliases import Category
-from tapecast.bybit.protocol import (
-    Accepted,
-    Broken,
-    Event,
-    Rejected,
-    Send,
-    Session,
-    Timing,
-    topic_of,
-)
+from tapecast.bybit.events import Accepted, Broken, Event, Rejected, Send, Timing
+from tapecast.bybit.protocol import Session
+from tapecast.bybit.topics import topic_of
 from tapecast.sim.protocol import Session as SimSession
 from tapecast.symbols import CATEGORIES
+
+from .bybit_session import CALM
 
 
 class Talk:
     """Both sides of one connection: what ours sends is answered at once, in order."""
 
-    def __init__(self, category: Category, topics: Sequence[str], known: set[str]) -> None:
-        self.session = Session("L", category, topics, Timing())
+    def __init__(
+        self,
+        category: Category,
+        topics: Sequence[str],
+        known: set[str],
+        timing: Timing | None = None,
+    ) -> None:
+        self.session = Session("L", category, topics, timing or Timing())
         self.sim = SimSession(category, connection_id="conn", known_topics=known)
         self.accepted: set[str] = set()
         self.rejected: dict[str, str] = {}
@@ -100,7 +101,7 @@ def test_a_symbol_that_is_listed_later_is_accepted_within_the_minute(
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_an_hour_of_pings_keeps_a_connection_without_data(category: Category) -> None:
     topics = [topic_of(f"S{number}") for number in range(25)]
-    talk = Talk(category, topics, set(topics))
+    talk = Talk(category, topics, set(topics), CALM)
     talk.carry_out(talk.session.open(0.0), 0.0)
     opening = talk.requests
     now_s = 0.0

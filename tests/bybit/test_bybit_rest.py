@@ -3,11 +3,10 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -16,63 +15,9 @@ from tapecast.bybit import Rest
 from tapecast.errors import FeedError
 from tapecast.sim.exchange import SimExchange, SimSettings
 from tapecast.symbols import CATEGORIES
+from tests.bybit.rest_server import LIMIT_S, Server, Waits, refused, rows, serving
 
-LIMIT_S = 20.0
 PATH = "/v5/market/instruments-info"
-
-
-class Waits:
-    """Waits between tries, which pass at once."""
-
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-
-    async def __call__(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-
-class Server:
-    """Answers with one reply after another, and keeps what was asked."""
-
-    def __init__(self, *replies: web.Response) -> None:
-        self.replies = list(replies)
-        self.asked: list[str] = []
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.asked.append(request.raw_path)
-        return self.replies.pop(0)
-
-
-@asynccontextmanager
-async def serving(
-    server: Server, waits: Waits | None = None, page_size: int = 1000
-) -> AsyncIterator[Rest]:
-    app = web.Application()
-    app.router.add_get("/{path:.*}", server.handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
-        url = f"http://127.0.0.1:{port}/"
-        async with (
-            asyncio.timeout(LIMIT_S),
-            Rest(url, sleep=waits or Waits(), page_size=page_size) as rest,
-        ):
-            yield rest
-    finally:
-        await runner.cleanup()
-
-
-def rows(*symbols: str, cursor: str | None = None) -> web.Response:
-    result: dict[str, Any] = {"list": [{"symbol": symbol} for symbol in symbols]}
-    if cursor is not None:
-        result["nextPageCursor"] = cursor
-    return web.json_response({"retCode": 0, "retMsg": "OK", "result": result})
-
-
-def refused(code: int, text: str | None, result: object = None) -> web.Response:
-    return web.json_response({"retCode": code, "retMsg": text, "result": result})
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -209,10 +154,10 @@ async def test_a_host_that_refuses_connections_is_an_error_after_four_tries() ->
 async def test_an_answer_that_never_comes_is_an_error_after_four_tries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def never(_self: object, *_args: object) -> None:
+    async def never(_self: object, *_args: object, **_kwargs: object) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr(Rest, "_get_once", never)
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", never)
     async with Rest("http://127.0.0.1", sleep=Waits()) as rest:
         with pytest.raises(FeedError) as caught:
             await rest.instruments("spot")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tapecast.aliases import Category
 from tapecast.bybit import Rest, plan, resolve
+from tapecast.bybit.topics import MAX_ARGS_CHARS, args_chars, kline_topic_of, topic_of
 from tapecast.errors import FeedError
 from tapecast.sim.exchange import SimExchange, SimSettings
 from tapecast.symbols import Pattern, parse_patterns
@@ -121,3 +122,16 @@ def test_a_plan_keeps_the_order_loses_nothing_and_holds_the_limits(
     assert [name for line in lines for name in line] == names
     assert all(1 <= len(line) <= most for line in lines)
     assert all(sum(len(name) + 15 for name in line) <= 21_000 for line in lines)
+
+
+def test_candles_take_part_of_the_characters_of_a_line() -> None:
+    """U10: limits of arguments."""
+    names = [f"SYMBOL{number:04}USDT" for number in range(900)]
+    for audit in (False, True):
+        topics = [topic_of, kline_topic_of] if audit else [topic_of]
+        lines = plan(names, most=2000, audit=audit)
+        assert [name for line in lines for name in line] == names
+        assert len(lines) == (3 if audit else 2)
+        for line in lines:
+            chars = sum(args_chars(topic(name)) for name in line for topic in topics)
+            assert chars <= MAX_ARGS_CHARS

@@ -24,9 +24,12 @@ async def test_a_port_in_use_is_one_line_and_the_first_lives_on() -> None:
         port = (await first.url()).split(":")[-1].split("/")[0]
         second = await asyncio.to_thread(run, "serve", "--port", port, *DEAD)
         assert (second.returncode, second.stdout, second.stderr) == (
-            1,
+            98,
             "",
-            f"tapecast: cannot listen on 127.0.0.1:{port}: address already in use\n",
+            (
+                f"tapecast: cannot listen on 127.0.0.1:{port}: address already in use; "
+                "end what uses it, or listen elsewhere (--host, --port)\n"
+            ),
         )
         await first.printed("Z stats ")
         assert await first.end() == 0
@@ -148,8 +151,9 @@ async def serving(*, is_full: bool = False) -> AsyncIterator[tuple[Process, int,
     assert process.stderr is not None
     try:
         async with asyncio.timeout(LIMIT_S):
-            found = re.search(rb"listening on (ws://\S+)", await process.stderr.readline())
-            assert found
+            found = None
+            while not found:
+                found = re.search(rb"listening on (ws://\S+)", await process.stderr.readline())
             yield process, reading, found[1].decode()
             assert b"Traceback" not in await process.stderr.read()
     finally:

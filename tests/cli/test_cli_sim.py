@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,53 @@ async def test_the_simulated_exchange_says_where_it_is_and_ends_with_0(
         ]
         assert await sim.end(number) == 0
     assert (sim.stdout, len(sim.stderr)) == ([], 3)
+
+
+async def test_faults_and_a_proxy_say_where_they_are(tmp_path: Path) -> None:
+    script = tmp_path / "trouble.toml"
+    script.write_text('[[faults]]\nkind = "mute"\n[[toxics]]\nkind = "latency"\n')
+    flags = ("--port", "0", "--faults", str(script), "--faults-seed", "3", "--proxy-port", "0")
+    async with tapecast("sim", *flags) as sim:
+        await sim.logged(r"^faults    http://127\.0\.0\.1:\d+/sim/faults$")
+        await sim.logged(r"^proxy     127\.0\.0\.1:\d+, in front of both$")
+        assert await sim.end() == 0
+    assert (sim.stdout, len(sim.stderr)) == ([], 5)
+
+
+async def test_random_faults_are_an_hour_of_trouble() -> None:
+    async with tapecast("sim", "--port", "0", "--faults", "random", "--rate", "500") as sim:
+        await sim.logged(r"^faults    http://127\.0\.0\.1:\d+/sim/faults$")
+        assert await sim.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "no such file or directory, expected a script"),
+        ("[[faults]]\nkind = 3", "expected `str`, got `int` - at `$.faults[0].kind`"),
+        (
+            '[[faults]]\nkind = "moon"',
+            "invalid value 'moon' - at `$.faults[0].kind`, expected a script of faults",
+        ),
+    ],
+)
+def test_a_script_that_cannot_be_read_is_one_line(
+    tmp_path: Path, text: str | None, problem: str
+) -> None:
+    script = tmp_path / "trouble.toml"
+    if text is not None:
+        script.write_text(text)
+    result = invoke("sim", "--faults", str(script))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"tapecast: {script}: {problem}\n"
+
+
+def test_toxics_without_a_proxy_are_a_problem(tmp_path: Path) -> None:
+    script = tmp_path / "trouble.toml"
+    script.write_text('[[toxics]]\nkind = "down"\n')
+    result = invoke("sim", "--faults", str(script))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "tapecast: faults: 1 toxics and no proxy, expected a proxy port\n"
 
 
 RATE = "expected trades per second, 0 or more"
@@ -73,9 +121,12 @@ async def test_a_port_in_use_is_one_line() -> None:
         port = (await first.logged(r"^WebSocket ws://127\.0\.0\.1:(\d+)/"))[1]
         second = await asyncio.to_thread(run, "sim", "--port", port)
         assert (second.returncode, second.stdout, second.stderr) == (
-            1,
+            98,
             "",
-            f"tapecast: cannot listen on 127.0.0.1:{port}: address already in use\n",
+            (
+                f"tapecast: cannot listen on 127.0.0.1:{port}: address already in use; "
+                "end what uses it, or listen elsewhere (--host, --port)\n"
+            ),
         )
         assert await first.end() == 0
 

@@ -150,7 +150,8 @@ async def running(
     console: list[str] = []
     async with asyncio.timeout(LIMIT_S), SimExchange(manual, wall_ms=clock.wall_ms) as exchange:
         urls = {"bybit__ws_url": exchange.ws_url, "bybit__rest_url": exchange.rest_url}
-        settings = settings_of(**{"port": "0", "symbols": "BTCUSDT", **urls, **flags})
+        usual = {"port": "0", "symbols": "BTCUSDT", "bybit__lines": "1"}
+        settings = settings_of(**{**usual, **urls, **flags})
         daemon = Daemon(
             settings, registry=registry, console=console.append, replay=replay, clock=clock
         )

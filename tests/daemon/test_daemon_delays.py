@@ -55,9 +55,11 @@ def test_every_message_of_a_portion_is_measured_until_the_last_write() -> None:
 async def test_the_loops_lag_is_how_much_too_late_it_wakes() -> None:
     clock = PlayedClock([0, 0, 40])
     delays = Delays(clock)
-    registry = ThreadRegistry(monotonic_ns=clock.monotonic_ns)
+    registry, turns = ThreadRegistry(monotonic_ns=clock.monotonic_ns), []
+    worker = registry.register("loop-watch")
     with pytest.raises(Enough):
-        await delays.watch_loop(worker=registry.register("loop-watch"))
+        await delays.watch_loop(worker=worker, on_turn=lambda: turns.append(clock.now_ns // MS))
+    assert turns == [5_100, 5_200, 5_340]
     count, p50, _, longest = delays.by_name["loop_lag"].take()
     assert count == 3
     assert p50 < MS

@@ -10,10 +10,11 @@ import pytest
 from aiohttp import web
 
 from tapecast import Engine
-from tapecast.bybit import LineConfig
+from tapecast.bybit import LineConfig, Rest
 from tapecast.config import BybitSettings
 from tapecast.daemon.exchange import Exchange
 from tapecast.daemon.feed import Feed
+from tapecast.daemon.intake import Intake
 from tapecast.symbols import parse_patterns
 from tapecast.telemetry import ThreadRegistry
 
@@ -79,11 +80,15 @@ def exchange_of(
 ) -> tuple[Exchange, Feed]:
     registry = ThreadRegistry(monotonic_ns=clock.monotonic_ns)
     engine = Engine(assume_covered=False)
-    feed = Feed(engine, lambda _: None, registry=registry, wall_ms=clock.wall_ms)
+    intake = Intake(engine, lambda _: None, wall_ns=clock.wall_ns)
+    feed = Feed(intake, registry=registry, wall_ms=clock.wall_ms)
     exchange = Exchange(
         parse_patterns(symbols.split(",")),
-        BybitSettings(rest_url=rest_url, ws_url="ws://127.0.0.1:9", max_symbols_per_line=most),
+        BybitSettings(
+            rest_url=rest_url, ws_url="ws://127.0.0.1:9", max_symbols_per_line=most, lines=1
+        ),
         feed=feed,
+        rest=Rest(rest_url, sleep=clock.sleep, monotonic_s=clock.monotonic_s),
         clock=clock,
         worker=registry.register("symbols"),
     )
@@ -95,8 +100,9 @@ def lines_of(exchange: Exchange) -> list[tuple[str, tuple[str, ...]]]:
 
 
 async def run_to_the_last_sleep(exchange: Exchange) -> None:
-    with pytest.RaisesGroup(Enough):
-        await exchange.run()
+    async with exchange._rest:
+        with pytest.RaisesGroup(Enough):
+            await exchange.run()
 
 
 async def test_an_exchange_that_bars_us_is_left_alone_as_long_as_it_asks() -> None:

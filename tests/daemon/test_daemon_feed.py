@@ -4,15 +4,20 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tapecast import Engine, Message
 from tapecast.aliases import Category
 from tapecast.bybit import Line, LineConfig
-from tapecast.daemon.feed import CLOCK_MARGIN_MS, MEND_AFTER_MS, Feed
+from tapecast.daemon.coverage import CLOCK_MARGIN_MS
+from tapecast.daemon.feed import MEND_AFTER_MS, Feed
+from tapecast.daemon.intake import Intake
 from tapecast.telemetry import ThreadRegistry
+
+if TYPE_CHECKING:
+    from tapecast.messages.fields import LineState
 
 NOW_MS = 1_790_000_050_000
 
@@ -35,8 +40,7 @@ class Bench:
         self.registry = ThreadRegistry(monotonic_ns=lambda: self.clock_ns)
         self.measured_ns: list[int] = []
         self.feed = Feed(
-            self.engine,
-            self.publish,
+            Intake(self.engine, self.publish, wall_ns=lambda: self.now_ms * 1_000_000),
             registry=self.registry,
             wall_ms=lambda: self.now_ms,
             on_published=self.measured_ns.append,
@@ -46,9 +50,10 @@ class Bench:
         self.published += [json.loads(message.payload) for message in batch]
 
     def line(self, *topics: str, name: str = "linear-1", category: Category = "linear") -> Line:
+        """Return a line that is subscribed."""
         config = LineConfig(name=name, category=category, topics=topics, url="ws://127.0.0.1:9")
         line = Line(config, self.feed)
-        self.feed.on_subscribed(line, topics, self.now_ms)
+        self.feed.on_subscribed(line, topics, self.now_ms - 10_000)
         return line
 
     def receive(self, line: Line, raw: bytes) -> None:
@@ -148,11 +153,12 @@ def test_refused_frames_are_sampled_to_the_log(caplog: pytest.LogCaptureFixture)
 def test_a_line_tells_its_state_to_clients_and_to_the_registry() -> None:
     bench = Bench()
     line = bench.line("BTCUSDT")
-    for state, reason in (
+    changes: list[tuple[LineState, str]] = [
         ("connecting", ""),
         ("connected", ""),
         ("reconnecting", "HTTP 502 on connecting"),
-    ):
+    ]
+    for state, reason in changes:
         bench.feed.on_state(line, state, reason)
     assert [
         (message["line"], message["state"], message["reason"]) for message in bench.published
@@ -192,6 +198,54 @@ def test_a_refused_symbol_is_logged_once_and_forgotten_when_it_is_accepted(
         "symbol spot:NOPEUSDT is rejected: Invalid symbol :[publicTrade.NOPEUSDT]",
         "symbol spot:NOPEUSDT is accepted now",
     ]
+
+
+def test_the_loss_of_one_line_of_two_is_no_gap() -> None:
+    bench = Bench()
+    first = bench.line("BTCUSDT", name="linear-1a")
+    second = bench.line("BTCUSDT", name="linear-1b")
+    bench.feed.on_lost(first, ["BTCUSDT"], NOW_MS + 10_000)
+    assert bench.gaps() == []
+    bench.feed.on_lost(second, ["BTCUSDT"], NOW_MS + 20_000)
+    opened_ms = 20_000 - CLOCK_MARGIN_MS
+    assert bench.gaps() == [("BTCUSDT", "open", opened_ms, opened_ms)]
+
+
+def test_a_frame_that_one_line_of_two_spoils_is_no_gap() -> None:
+    bench = Bench()
+    first = bench.line("BTCUSDT", name="linear-1a")
+    bench.line("BTCUSDT", name="linear-1b")
+    bench.receive(first, frame(price="x"))
+    assert bench.gaps() == []
+
+
+def test_a_frame_that_all_lines_spoil_is_a_gap() -> None:
+    bench = Bench()
+    lines = [bench.line("BTCUSDT", name=f"linear-1{letter}") for letter in "ab"]
+    bench.now_ms += 10_000
+    for line in lines:
+        bench.receive(line, frame(price="x"))
+    assert [state for _, state, _, _ in bench.gaps()] == ["open"]
+
+
+def test_a_hole_that_a_dead_line_was_thought_to_cover_is_a_gap_that_is_over() -> None:
+    bench = Bench()
+    first = bench.line("BTCUSDT", name="linear-1a")
+    second = bench.line("BTCUSDT", name="linear-1b")
+    bench.feed.on_lost(first, ["BTCUSDT"], NOW_MS + 20_000)
+    bench.feed.on_subscribed(first, ["BTCUSDT"], NOW_MS + 21_000)
+    bench.feed.on_lost(second, ["BTCUSDT"], NOW_MS + 10_000)
+    hole = (20_000 - CLOCK_MARGIN_MS, 21_000 + CLOCK_MARGIN_MS)
+    assert bench.gaps() == [("BTCUSDT", "unhealed", *hole)]
+
+
+def test_who_brought_a_trade_first_is_counted_for_each_line() -> None:
+    bench = Bench()
+    lines = [bench.line("BTCUSDT", name=f"linear-1{letter}") for letter in "ab"]
+    for line in lines:
+        bench.receive(line, frame())
+    figures = [bench.feed.figures(line.config.name) for line in lines]
+    assert [(one.wins, one.duplicates) for one in figures] == [(1, 0), (0, 1)]
 
 
 def test_attempts_that_fail_alike_are_one_change() -> None:

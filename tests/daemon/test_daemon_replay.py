@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from tapecast import Engine, aggregate
 from tapecast.daemon import ReplaySettings
 from tapecast.daemon.feed import Feed
+from tapecast.daemon.intake import Intake
 from tapecast.daemon.replay import Replay
 from tapecast.errors import FeedError
 from tapecast.messages import Ohlcv, Snapshot, Trade
@@ -32,7 +33,11 @@ def replay_of(path: Path, clock: PlayedClock, engine: Engine, speed: float | Non
     registry = ThreadRegistry(monotonic_ns=clock.monotonic_ns)
     return Replay(
         ReplaySettings(recordings=(Recording(path),), speed=speed),
-        feed=Feed(engine, lambda _: None, registry=registry, wall_ms=clock.wall_ms),
+        feed=Feed(
+            Intake(engine, lambda _: None, wall_ns=clock.wall_ns),
+            registry=registry,
+            wall_ms=clock.wall_ms,
+        ),
         clock=clock,
         worker=registry.register("replay"),
         subscribers=lambda: 0,

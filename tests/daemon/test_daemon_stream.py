@@ -3,7 +3,7 @@
 from collections import defaultdict
 from decimal import Decimal
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import pytest
@@ -20,6 +20,9 @@ from tapecast.messages import (
 from tapecast.sim.book import SimTrade
 
 from .harness import BEGIN_MS, MINUTE_MS, START_MS, running, subscriber
+
+if TYPE_CHECKING:
+    from tapecast.aliases import Category
 
 ALL_CATEGORIES = "linear:*USDT,spot:*USDT,inverse:*USD,option:BTC,option:ETH"
 FIRST_OF_EACH = (
@@ -125,7 +128,7 @@ async def test_stats_tell_of_counts_prices_workers_and_equal_the_console() -> No
     tasks = ("stats-publisher", "engine-timer", "broadcaster", "partials", "loop-watch")
     states = {status.name: status.state for status in stats.thread_statuses}
     assert states == {
-        **dict.fromkeys(("linear-1", "spot-1", *tasks), "running"),
+        **dict.fromkeys(("linear-1", "spot-1", "healer", *tasks), "running"),
         "symbols": "stopped",
     }
     stages = ("exchange_to_received", "received_to_published", "published_to_written")
@@ -134,13 +137,58 @@ async def test_stats_tell_of_counts_prices_workers_and_equal_the_console() -> No
     assert stats.latency_ms["published_to_written"].count >= 40
 
 
-async def test_a_lost_line_says_so_and_is_back_and_subscribed_by_itself() -> None:
+async def test_what_was_missed_is_fetched_and_the_gap_is_healed_by_proof() -> None:
+    bitcoin: tuple[Category, str] = ("linear", "BTCUSDT")
     async with running() as run, subscriber(run.url) as client:
+        await run.subscribed(bitcoin)
+        run.clock.set(BEGIN_MS + 1_000)
+        before = run.sim.step(5, at_ms=BEGIN_MS + 1_000, symbol=bitcoin)
+        await client.until(lambda _: len(client.all(Trade)) >= 5)
+        run.clock.set(BEGIN_MS + 5_000)
+        before += run.sim.step(5, at_ms=BEGIN_MS + 5_000, symbol=bitcoin)
+        await client.until(lambda _: len(client.all(Trade)) >= 10)
+        run.sim.drop_all()
+        await client.find(GapUpstream, state="open")
+        missed = run.sim.step(10, at_ms=BEGIN_MS + 6_000, symbol=bitcoin)
+        run.clock.set(BEGIN_MS + 7_000)
+        await client.find(Upstream, state="connected")
+        await run.subscribed(bitcoin)
+        run.clock.set(BEGIN_MS + 9_000)
+        after = run.sim.step(10, at_ms=BEGIN_MS + 9_000, symbol=bitcoin)
+        healed = await client.find(GapUpstream, state="healed")
+        await client.until(lambda _: len(client.all(Trade)) >= 30)
+    assert healed.symbol == "BTCUSDT"
+    assert {trade.trade_id for trade in client.all(Trade)} == {
+        trade.trade_id for trade in (*before, *missed, *after)
+    }
+
+
+async def test_one_of_two_lines_that_is_lost_costs_nothing() -> None:
+    async with running(bybit__lines="2") as run, subscriber(run.url) as client:
+        await run.sim.wait_subscribed("linear", "publicTrade.BTCUSDT", 2)
+        executed = run.sim.step(20, symbol=("linear", "BTCUSDT"))
+        await client.until(lambda _: len(client.all(Trade)) >= 20)
+        run.sim.connections_of("linear")[0].disconnect()
+        executed += run.sim.step(20, symbol=("linear", "BTCUSDT"))
+        await client.find(Upstream, state="reconnecting")
+        await client.until(lambda _: len(client.all(Trade)) >= 40)
+        stats = await client.find(Stats)
+    assert [of(trade) for trade in client.all(Trade)] == [of(trade) for trade in executed]
+    assert client.all(GapUpstream) == []
+    assert stats.message_counts["duplicate_trades"] >= 20
+    assert [line.name for line in stats.lines] == ["linear-1a", "linear-1b"]
+    assert sum(line.wins for line in stats.lines) == 40
+
+
+async def test_a_lost_line_says_so_and_is_back_and_subscribed_by_itself() -> None:
+    async with running(bybit__backfill="false") as run, subscriber(run.url) as client:
         await run.subscribed(("linear", "BTCUSDT"))
+        run.clock.set(BEGIN_MS + 5_000)
         run.sim.step(10, symbol=("linear", "BTCUSDT"))
         await client.until(lambda _: len(client.all(Trade)) >= 10)
         assert run.sim.drop_all() == 1
         opened = await client.find(GapUpstream, state="open")
+        run.clock.set(BEGIN_MS + 8_000)
         lost = await client.find(Upstream, state="reconnecting")
         ended = await client.find(GapUpstream, state="unhealed")
         after = run.sim.step(10, symbol=("linear", "BTCUSDT"))
@@ -150,7 +198,7 @@ async def test_a_lost_line_says_so_and_is_back_and_subscribed_by_itself() -> Non
         stats = await client.find(Stats)
     assert lost.reason == "connection lost without a close frame"
     assert opened.symbol == ended.symbol == "BTCUSDT"
-    assert opened.from_ms < BEGIN_MS < ended.to_ms
+    assert BEGIN_MS <= opened.from_ms < BEGIN_MS + 5_000 < BEGIN_MS + 8_000 < ended.to_ms
     assert [of(trade) for trade in client.all(Trade)[10:]] == [of(trade) for trade in after]
     assert (candle.complete, candle.trades) == (False, 20)
     assert (stats.message_counts["reconnects"], stats.message_counts["gaps"]) == (1, 1)

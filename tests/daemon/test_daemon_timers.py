@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from tapecast import Batch, Engine
 from tapecast._core import Latency
+from tapecast.daemon.intake import Intake
 from tapecast.daemon.timers import Stats, close_windows, next_close_ms, publish_stats
 from tapecast.telemetry import ThreadRegistry, Worker
 
@@ -82,10 +84,12 @@ async def test_a_wall_clock_that_is_set_is_followed_within_a_second() -> None:
     assert ticks == [START_MS + 30_000, START_MS + 3_631_000]
 
 
-def make_stats(clock: PlayedClock, registry: ThreadRegistry) -> Stats:
+def make_stats(
+    clock: PlayedClock, registry: ThreadRegistry, publish: Callable[[Batch], None]
+) -> Stats:
     rejected = {("spot", "NOPEUSDT"): "no such symbol"}
     return Stats(
-        Engine(),
+        Intake(Engine(), publish, wall_ns=clock.wall_ns),
         registry=registry,
         clock=clock,
         counts=lambda: {"reconnects": clock.now_ns // 10**8},
@@ -101,7 +105,7 @@ async def test_stats_are_published_each_second_without_drift() -> None:
     registry = ThreadRegistry(monotonic_ns=clock.monotonic_ns)
     with pytest.raises(Enough):
         await publish_stats(
-            make_stats(clock, registry), published.append, clock, worker=worker(clock)
+            make_stats(clock, registry, published.append), clock, worker=worker(clock)
         )
     assert len(published) == 4
     assert clock.slept_s == [1.0, 0.997, 0.997, 0.997]
@@ -118,7 +122,7 @@ async def test_seconds_that_were_missed_are_not_made_up_for() -> None:
 
     registry = ThreadRegistry(monotonic_ns=clock.monotonic_ns)
     with pytest.raises(Enough):
-        await publish_stats(make_stats(clock, registry), publish, clock, worker=worker(clock))
+        await publish_stats(make_stats(clock, registry, publish), clock, worker=worker(clock))
     assert clock.slept_s == [0.0, 1.0, 1.0]
 
 
@@ -126,9 +130,11 @@ async def test_stats_hold_the_figures_of_everyone_and_rates_over_the_real_interv
     clock = PlayedClock(sleeps=0)
     registry = ThreadRegistry(monotonic_ns=clock.monotonic_ns)
     registry.register("linear-1").running()
-    stats = make_stats(clock, registry)
+    published: list[Batch] = []
+    stats = make_stats(clock, registry, published.append)
     clock.now_ns = 2 * 10**9
-    message = json.loads(stats.make()[0].payload)
+    stats.publish()
+    message = json.loads(published[0][0].payload)
     assert message["timestamp"] == "2026-09-21T14:14:02.000Z"
     assert (message["message_counts"]["reconnects"], message["message_rates"]["reconnects"]) == (
         *(20, 10),

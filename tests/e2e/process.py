@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-__all__ = ["LIMIT_S", "Tapecast", "tapecast"]
+__all__ = ["LIMIT_S", "Tapecast", "program", "tampered", "tapecast"]
 
 LIMIT_S: Final = 60.0
 COMMAND: Final = Path(sys.executable).with_name("tapecast")
@@ -70,9 +70,24 @@ class Tapecast:
 @asynccontextmanager
 async def tapecast(*arguments: str, **variables: str) -> AsyncIterator[Tapecast]:
     """Run the command with arguments and further environment variables; it is killed at the end."""
+    async with program(str(COMMAND), *arguments, **variables) as run:
+        yield run
+
+
+@asynccontextmanager
+async def tampered(code: str, *arguments: str, **variables: str) -> AsyncIterator[Tapecast]:
+    """Run the command as `tapecast` does, in an interpreter that has executed some code before."""
+    words = [sys.executable, "-c", f"{code}\nfrom tapecast.cli import main\nmain()"]
+    async with program(*words, *arguments, **variables) as run:
+        yield run
+
+
+@asynccontextmanager
+async def program(*words: str, **variables: str) -> AsyncIterator[Tapecast]:
+    """Run any program that is the command in the end."""
     async with asyncio.timeout(LIMIT_S):
         process = await asyncio.create_subprocess_exec(
-            str(COMMAND), *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **variables}
+            *words, stdout=PIPE, stderr=PIPE, env={**os.environ, **variables}
         )
         assert process.stdout is not None
         assert process.stderr is not None

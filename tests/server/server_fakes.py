@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -21,7 +22,7 @@ from tapecast._core import Batch
 from tapecast.aliases import Category, MessageType
 from tapecast.errors import SlowConsumerError
 from tapecast.messages.fields import SlowPolicy
-from tapecast.server import Hub, Listener
+from tapecast.server import Access, Hub, Listener, Reports
 from tapecast.server.share import Share
 
 if TYPE_CHECKING:
@@ -191,6 +192,7 @@ class FakeOutbox:
     window_bits: int = 0
     is_slow: bool = False
     is_full: bool = False
+    has_room: bool = True
 
     def begin(self, policy: SlowPolicy | None) -> None:
         self.policies.append(policy)
@@ -203,6 +205,11 @@ class FakeOutbox:
         self._fail()
         self.received.append(json.loads(payload))
         self.counted.append(counted)
+
+    def give_back(self, share: Share) -> None:
+        self._fail()
+        self.received += parsed(share.frames)
+        self.shares.append(share)
 
     def deliver(self, share: Share, *, is_current: bool = False) -> None:
         self._fail()
@@ -222,6 +229,11 @@ class FakeOutbox:
     def seqs(self) -> list[int]:
         """Numbers of everything received."""
         return [message["seq"] for message in self.received]
+
+    @property
+    def seqs_after_reply(self) -> list[int]:
+        """Numbers of everything received after the reply to a resume, which has none."""
+        return [message["seq"] for message in self.received[1:]]
 
     @property
     def kinds(self) -> list[str]:
@@ -354,7 +366,16 @@ class Served:
 class Serve(Protocol):
     """Starts a listener."""
 
-    def __call__(self, **limits: float | str) -> AbstractAsyncContextManager[Served]:
+    def __call__(
+        self,
+        *,
+        kind: type[Listener] = Listener,
+        host: str = "127.0.0.1",
+        access: Access | None = None,
+        tls: ssl.SSLContext | None = None,
+        reports: Reports | None = None,
+        **limits: float | str,
+    ) -> AbstractAsyncContextManager[Served]:
         """Return the listener's context."""
 
 

@@ -4,16 +4,20 @@ import json
 
 import pytest
 
+from tapecast.server import Reports
+
 from .server_fakes import Serve
 
-PATHS = '"/ws/status" or "/healthz"'
+PATHS = '"/ws/status", "/healthz" or "/readyz"'
 NO_UPGRADE = 'request has no "Upgrade: websocket", expected a WebSocket handshake'
 UPGRADE = "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 
 
-async def ask(serve: Serve, request: str) -> tuple[str, dict[str, str], bytes]:
+async def ask(
+    serve: Serve, request: str, reports: Reports | None = None
+) -> tuple[str, dict[str, str], bytes]:
     """Return the status line, the headers and the body that a raw request gets."""
-    async with serve() as served:
+    async with serve(reports=reports) as served:
         reader, writer = await served.raw()
         writer.write(request.encode())
         answer = await reader.read()
@@ -46,6 +50,11 @@ async def ask(serve: Serve, request: str) -> tuple[str, dict[str, str], bytes]:
             'method is "POST", expected GET',
         ),
         (
+            "PUT /readyz HTTP/1.1\r\n",
+            "405 Method Not Allowed",
+            'method is "PUT", expected GET or HEAD',
+        ),
+        (
             "DELETE /healthz HTTP/1.1\r\n",
             "405 Method Not Allowed",
             'method is "DELETE", expected GET or HEAD',
@@ -75,7 +84,7 @@ async def test_what_cannot_be_served_is_told_in_json(
     assert headers["Connection"] == "close"
     assert "Server" not in headers
     assert headers.get("Upgrade") == ("websocket" if status.startswith("426") else None)
-    methods = "GET, HEAD" if "/healthz" in request_text else "GET"
+    methods = "GET" if "/ws/status" in request_text else "GET, HEAD"
     assert headers.get("Allow") == (methods if status.startswith("405") else None)
 
 
@@ -86,6 +95,25 @@ async def test_health_tells_how_far_the_server_is(serve: Serve, request_line: st
     assert json.loads(body) == {"status": "ok", "epoch": "e-1", "seq": 0, "clients": 0}
     assert headers["Content-Type"] == "application/json"
     assert headers["Cache-Control"] == "no-store"
+
+
+async def test_health_holds_what_the_daemon_adds(serve: Serve) -> None:
+    reports = Reports(health=lambda: {"durability": "process"})
+    _, _, body = await ask(serve, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", reports=reports)
+    assert json.loads(body)["durability"] == "process"
+
+
+async def test_ready_says_so_or_why_not(serve: Serve) -> None:
+    request = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+    status, headers, body = await ask(serve, request)
+    assert (status, json.loads(body)) == ("HTTP/1.1 200 OK", {"status": "ready"})
+    assert headers["Cache-Control"] == "no-store"
+    reports = Reports(readiness=lambda: ["no line is connected", "gaps are being filled"])
+    status, headers, body = await ask(serve, request, reports=reports)
+    assert status == "HTTP/1.1 503 Service Unavailable"
+    reasons = ["no line is connected", "gaps are being filled"]
+    assert json.loads(body) == {"status": "not_ready", "reasons": reasons}
+    assert headers["Content-Type"] == "application/json"
 
 
 async def test_head_gets_the_headers_of_get_and_no_body(serve: Serve) -> None:

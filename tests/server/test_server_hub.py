@@ -293,7 +293,7 @@ def test_an_overfull_queue_is_written_by_the_publisher_itself(engine: FakeEngine
 
 def test_the_id_and_whether_it_was_resumed_are_spliced_into_the_snapshot(hub: Hub) -> None:
     client = FakeOutbox()
-    since = Subscribe(topic="status", since=Since(epoch="e-1", seq=0))
+    since = Subscribe(topic="status", since=Since(epoch="e-0", seq=0))
     hub.subscribe(client, since, reply_id=msgspec.Raw(b'"a"'))
     hub.subscribe(client, EVERYTHING)
     assert client.received == [

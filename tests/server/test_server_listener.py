@@ -187,7 +187,7 @@ async def test_more_clients_than_allowed_are_answered_503(serve: Serve) -> None:
                     pass
             response = refused.value.response
             assert response.status_code == 503
-            assert response.headers["Retry-After"] == "5"
+            assert 1 <= int(response.headers["Retry-After"]) <= 5
             assert json.loads(response.body or b"") == {
                 "error": "service_unavailable",
                 "message": "1 clients are connected, expected at most 1",

@@ -305,3 +305,39 @@ def test_a_connection_that_cannot_be_written_to_is_failed_with_1011_and_aborted_
     assert wire.failed == [(CloseCode.INTERNAL_ERROR, "message could not be sent")]
     assert wire.aborted
     assert counts.sent_messages == 0
+
+
+def test_what_is_given_back_is_not_held_against_a_client(
+    wire: Wire, counts: ServerCounts, subscriber: Subscriber, engine: FakeEngine
+) -> None:
+    subscriber.send(sized(100), counted=False)
+    for _ in range(20):
+        subscriber.give_back(share_of(engine.trades(4)))
+    assert wire.pending_bytes > 4 * LIMITS.max_pending_bytes
+    assert not subscriber.is_slow
+    subscriber.deliver(share_of(engine.trades()))
+    assert not subscriber.is_slow
+    assert counts.sent_messages == 82
+    # What comes after it is.
+    with pytest.raises(SlowConsumerError):
+        deliver_for_ever(subscriber, engine.line)
+
+
+def test_there_is_room_while_little_waits(
+    wire: Wire, subscriber: Subscriber, engine: FakeEngine
+) -> None:
+    rooms = [subscriber.has_room]
+    subscriber.give_back(share_of(engine.trades(4)))
+    rooms.append(subscriber.has_room)
+    wire.drain(wire.pending_bytes - LIMITS.flush_bytes)
+    rooms.append(subscriber.has_room)
+    assert rooms == [True, False, True]
+
+
+def test_for_who_is_slow_there_is_no_room(
+    wire: Wire, subscriber: Subscriber, engine: FakeEngine
+) -> None:
+    subscriber.deliver(share_of(engine.trades(4)))
+    wire.drain(wire.pending_bytes - LIMITS.flush_bytes)
+    assert subscriber.is_slow
+    assert not subscriber.has_room

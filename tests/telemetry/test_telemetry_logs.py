@@ -70,6 +70,18 @@ def test_text_is_time_level_logger_and_message() -> None:
     assert text("line %s is %s", "linear-1", "stale") == HEAD + "line linear-1 is stale"
 
 
+def test_a_stack_stands_below_the_message_as_a_traceback_does() -> None:
+    stack = '  File "x.py", line 1, in work\n    \x1b[2Jsleep()'
+    shown = text("stands still", stack_info=stack)
+    assert shown.splitlines() == [
+        HEAD + "stands still",
+        '    File "x.py", line 1, in work',
+        "      \\x1b[2Jsleep()",
+    ]
+    assert fields("stands still", stack_info=stack)["stack"] == stack
+    assert "stack" not in fields("stands still")
+
+
 @pytest.mark.parametrize(("msecs", "shown"), [(0.0, "000"), (7.9, "007"), (999.9, "999")])
 def test_milliseconds_have_three_digits(msecs: float, shown: str) -> None:
     assert text("x", created=1_795_532_560.0, msecs=msecs)[:24] == f"2026-11-24T15:02:40.{shown}Z"

@@ -266,6 +266,26 @@ def test_watch_tells_how_a_block_ends(bench: Bench) -> None:
     assert (status.state, status.error) == ("failed", "ZeroDivisionError: by zero")
 
 
+class PanicException(BaseException):
+    """What the extension raises where it has a fault: none of `Exception`."""
+
+
+def test_a_panic_is_a_failure_too(bench: Bench) -> None:
+    worker = bench.registry.register("timer")
+    with pytest.raises(PanicException), worker.watch():
+        raise PanicException("index out of bounds")
+    status = bench.status(worker)
+    assert (status.state, status.error) == ("failed", "PanicException: index out of bounds")
+
+
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_the_usual_ends_are_no_failures(bench: Bench, end: type[BaseException]) -> None:
+    worker = bench.registry.register("timer")
+    with pytest.raises(end), worker.watch():
+        raise end
+    assert bench.state(worker) == "stopped"
+
+
 async def test_a_cancelled_task_has_stopped(bench: Bench) -> None:
     worker = bench.registry.register("timer")
 

@@ -173,6 +173,22 @@ def test_lines_that_wait_while_a_write_fails_are_counted_too(worker: Worker) -> 
     assert (writer.dropped_total, worker.error) == (5, "No space left on device")
 
 
+def test_a_fault_in_the_thread_is_shown_and_reaches_whoever_looks_after_threads(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_descriptor: int, _data: bytes) -> int:
+        raise ZeroDivisionError("a fault of ours")
+
+    told: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    writer = LineWriter(-1, worker, write=write)
+    writer.put("line")
+    writer.start()
+    assert writer.close(LIMIT_S)
+    assert worker.error == "ZeroDivisionError: a fault of ours"
+    assert [report.exc_type for report in told] == [ZeroDivisionError]
+
+
 def full(writing: int) -> None:
     """Fill a pipe to its last byte."""
     os.set_blocking(writing, False)

@@ -19,7 +19,7 @@ class Kline(NamedTuple):
         low: Lowest price, the close before included.
         close: Last price.
         volume: Sum of the sizes.
-        turnover: Sum of price × size.
+        turnover: Sum of price times size.
     """
 
     symbol: str

@@ -1,86 +1,90 @@
-"""The exchange's public REST interface: what may be subscribed."""
+"""The exchange's public REST interface: what may be subscribed, the last trades, and candles."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
-import aiohttp
 import msgspec
-from yarl import URL
 
 from tapecast.aliases import Category
-from tapecast.bybit.failures import FORBIDDEN
-from tapecast.errors import FeedError, FeedForbidden
+from tapecast.bybit.backfill import Page, read_page
+from tapecast.bybit.kline import Kline
+from tapecast.bybit.kline_rows import MINUTE_MS, read_kline_rows
+from tapecast.bybit.transport import Transport
+from tapecast.errors import FeedError
 
 __all__ = ["MAX_PAGE_SIZE", "Rest"]
 
+_T = TypeVar("_T")
+
 MAX_PAGE_SIZE: Final = 1000
-"""Most rows that the exchange sends in one page of instruments."""
+"""Most rows that the exchange sends in one page of instruments, trades or klines."""
 
-_TRIES: Final = 4
-_TIMEOUT_S: Final = 10.0
-_FIRST_RETRY_S: Final = 1.0
-_EXCERPT_CHARS: Final = 64
+_MAX_SPOT_TRADES: Final = 60
+"""Most trades of a spot page.
 
-_TRANSIENT_CODES: Final = frozenset({10000, 10002, 10006, 10016})
-"""Time-out, clocks apart, too many visits, fault of the server.
-
-Source: https://bybit-exchange.github.io/docs/v5/error
+Source: https://bybit-exchange.github.io/docs/v5/market/recent-trade
 """
 
-
-class _Envelope(msgspec.Struct):
-    """What every reply is wrapped in; errors come with HTTP 200."""
-
-    retCode: int  # noqa: N815 -- the exchange's spelling
-    retMsg: str | None = None  # noqa: N815
-    result: dict[str, Any] | None = None
+_MAX_MARKET_BYTES: Final = 2 << 20
+"""Several times the longest page of trades or klines: to read one must not hold up the stream."""
 
 
-class _Page(msgspec.Struct):
+class _Instruments(msgspec.Struct):
     """A part of a list, and where the next one begins; spot has no `nextPageCursor`."""
 
     rows: list[dict[str, Any]] = msgspec.field(name="list")
     cursor: str = msgspec.field(name="nextPageCursor", default="")
 
 
-_DECODER: Final = msgspec.json.Decoder(_Envelope)
+class _Rows(msgspec.Struct):
+    """Rows that are read one by one."""
+
+    rows: msgspec.Raw = msgspec.field(name="list")
+    symbol: str = ""
 
 
-class _TransientError(FeedError):
-    """Worth another try."""
+_INSTRUMENTS: Final = msgspec.json.Decoder(_Instruments)
+_ROWS: Final = msgspec.json.Decoder(_Rows)
 
 
 class Rest:
-    """A client of one REST host, as an asynchronous context manager.
+    """A client of one REST host, as an asynchronous context manager; one is for all who ask.
 
     Args:
         base_url: Such as `https://api.bybit.com`.
         proxy: Proxy to connect through; the system's variables are ignored.
-        page_size: Rows that are asked for at once.
-        sleep: Waits between tries, in seconds.
+        forbidden_wait_s: How long nothing is asked after HTTP 403 or 429.
+        page_size: Instruments that are asked for at once.
+        sleep: Waits for its turn and between tries, in seconds.
+        monotonic_s: A clock that never jumps, in seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- keyword-only
         self,
         base_url: str,
         *,
         proxy: str | None = None,
+        forbidden_wait_s: float = 600.0,
         page_size: int = MAX_PAGE_SIZE,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._proxy = proxy
         self._page_size = page_size
-        self._sleep = sleep
-        self._session: aiohttp.ClientSession | None = None
+        self._turn = asyncio.Lock()
+        self._transport = Transport(
+            base_url,
+            proxy=proxy,
+            forbidden_wait_s=forbidden_wait_s,
+            sleep=sleep,
+            monotonic_s=monotonic_s,
+        )
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""
-        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
-        self._session = aiohttp.ClientSession(trust_env=False, timeout=timeout)
+        await self._transport.open()
         return self
 
     async def __aexit__(
@@ -90,9 +94,12 @@ class Rest:
         traceback: TracebackType | None,
     ) -> None:
         """Close the connection pool."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._transport.close()
+
+    def counts(self) -> dict[str, int]:
+        """Return the totals of requests, and of those that brought nothing of use."""
+        transport = self._transport
+        return {"rest_requests": transport.requests_total, "rest_errors": transport.errors_total}
 
     async def instruments(self, category: Category, base_coin: str = "") -> list[dict[str, Any]]:
         """Return the rows of every instrument that trades, over all pages.
@@ -111,13 +118,71 @@ class Rest:
             query["limit"] = str(self._page_size)
         if base_coin:
             query["baseCoin"] = base_coin
-        return [row async for row in self._rows("/v5/market/instruments-info", query)]
+        return [row async for row in self._instruments("/v5/market/instruments-info", query)]
 
-    async def _rows(self, path: str, query: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
+    async def recent_trades(
+        self, category: Category, topic: str, *, within_s: float | None = None
+    ) -> Page:
+        """Return the newest trades of a topic: up to 60 of spot, 1,000 of the others.
+
+        Args:
+            category: The category.
+            topic: The symbol; for options, the base coin.
+            within_s: How long all tries and waits may take together, in seconds.
+
+        Raises:
+            FeedForbidden: If the exchange bars this address for a while.
+            FeedError: If it refuses otherwise, does not answer in several tries or in time, or
+                answers with a row that is no trade of this topic.
+        """
+        limit = _MAX_SPOT_TRADES if category == "spot" else MAX_PAGE_SIZE
+        name = "baseCoin" if category == "option" else "symbol"
+        query = {"category": category, name: topic, "limit": str(limit)}
+        rows = await self._rows("/v5/market/recent-trade", query, within_s)
+        return read_page(rows.rows, category=category, topic=topic, most=limit)
+
+    async def klines(
+        self,
+        category: Category,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        within_s: float | None = None,
+    ) -> list[Kline]:
+        """Return the exchange's candles of minutes, oldest first; the newest one may be open.
+
+        Args:
+            category: The category; options have no klines.
+            symbol: The symbol.
+            start_ms: Start of the first minute.
+            end_ms: Start of the last one.
+            within_s: How long all tries and waits of 1,000 of them may take, in seconds.
+
+        Raises:
+            FeedForbidden: If the exchange bars this address for a while.
+            FeedError: If it refuses otherwise, does not answer in several tries or in time, or
+                answers with a row that is no such candle.
+        """
+        klines: list[Kline] = []
+        for first_ms in range(start_ms, end_ms + 1, MAX_PAGE_SIZE * MINUTE_MS):
+            last_ms = min(end_ms, first_ms + (MAX_PAGE_SIZE - 1) * MINUTE_MS)
+            query = {"category": category, "symbol": symbol, "interval": "1"}
+            query |= {"start": str(first_ms), "end": str(last_ms), "limit": str(MAX_PAGE_SIZE)}
+            answer = await self._rows("/v5/market/kline", query, within_s)
+            if answer.symbol != symbol:
+                raise FeedError(f'klines are of "{answer.symbol}", expected "{symbol}"')
+            klines += read_kline_rows(
+                answer.rows, symbol=symbol, first_ms=first_ms, last_ms=last_ms, most=MAX_PAGE_SIZE
+            )
+        return klines
+
+    async def _instruments(self, path: str, query: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
         cursor = ""
         seen = {cursor}
         while True:
-            page = await self._get(path, query, cursor)
+            result = await self._transport.get(path, query, cursor=cursor)
+            page = _decoded(_INSTRUMENTS, path, result)
             for row in page.rows:
                 yield row
             cursor = page.cursor
@@ -126,51 +191,18 @@ class Rest:
                 return
             seen.add(cursor)
 
-    async def _get(self, path: str, query: dict[str, str], cursor: str) -> _Page:
-        failure: Exception | None = None
-        for tried in range(_TRIES):
-            if tried:
-                await self._sleep(_FIRST_RETRY_S * 2 ** (tried - 1))
-            try:
-                return await self._get_once(path, query, cursor)
-            except TimeoutError as error:
-                failure = _TransientError(f"no answer within {_TIMEOUT_S:g} s")
-                failure.__cause__ = error
-            except (_TransientError, aiohttp.ClientError) as error:
-                failure = error
-        raise FeedError(f"GET {path} failed {_TRIES} times, last: {failure}") from failure
-
-    async def _get_once(self, path: str, query: dict[str, str], cursor: str) -> _Page:
-        if self._session is None:
-            raise RuntimeError("REST client is not open, expected to be within its context")
-        url = URL(self._base_url + path).with_query(query)
-        if cursor:
-            # The cursor comes encoded already.
-            url = URL(f"{url}&cursor={cursor}", encoded=True)
-        async with self._session.get(url, proxy=self._proxy, allow_redirects=False) as response:
-            body = await response.read()
-        if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise _TransientError(f"HTTP {response.status}")
-        if response.status in FORBIDDEN:
-            raise FeedForbidden(f"GET {path}", response.status)
-        if response.status != HTTPStatus.OK:
-            raise FeedError(f"GET {path} was answered HTTP {response.status}, expected 200")
-        return _page(path, body)
+    async def _rows(self, path: str, query: dict[str, str], within_s: float | None) -> _Rows:
+        result = await self._transport.get(
+            path, query, within_s=within_s, max_bytes=_MAX_MARKET_BYTES
+        )
+        # A page takes the loop two milliseconds: of many that come at once, one at each round.
+        async with self._turn:
+            await asyncio.sleep(0)
+        return _decoded(_ROWS, path, result)
 
 
-def _page(path: str, body: bytes) -> _Page:
-    """Return what is in a reply's envelope."""
+def _decoded(decoder: msgspec.json.Decoder[_T], path: str, result: msgspec.Raw) -> _T:
     try:
-        envelope = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        # A gateway's page in place of the exchange's answer.
-        found = body[:_EXCERPT_CHARS].decode(errors="replace")
-        raise _TransientError(f'body begins "{found}", expected a JSON envelope') from error
-    if envelope.retCode in _TRANSIENT_CODES:
-        raise _TransientError(f"{envelope.retCode} {envelope.retMsg}")
-    if envelope.retCode:
-        raise FeedError(f"GET {path} was refused: {envelope.retCode} {envelope.retMsg}")
-    try:
-        return msgspec.convert(envelope.result, _Page)
+        return decoder.decode(result)
     except msgspec.ValidationError as error:
         raise FeedError(f"GET {path} was answered without a list of rows: {error}") from error

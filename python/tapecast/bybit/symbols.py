@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
 from tapecast.aliases import Category
-from tapecast.bybit.protocol import MAX_ARGS_CHARS, args_chars, topic_of
+from tapecast.bybit.topics import MAX_ARGS_CHARS, args_chars, kline_topic_of, topic_of
 from tapecast.symbols import Pattern
 
 __all__ = ["Instruments", "plan", "resolve"]
@@ -49,12 +49,18 @@ def _names(category: Category, rows: list[dict[str, Any]]) -> list[str]:
     return list(dict.fromkeys(str(row[key]) for row in trading if key in row))
 
 
-def plan(names: Sequence[str], *, most: int) -> list[tuple[str, ...]]:
-    """Spread topics over lines: at most `most` each, and no more characters than one may have."""
+def plan(names: Sequence[str], *, most: int, audit: bool = False) -> list[tuple[str, ...]]:
+    """Spread topics over lines: at most `most` each, and no more characters than one may have.
+
+    Args:
+        names: Symbols, or base coins for options.
+        most: Most of them on a line.
+        audit: Whether a line carries the exchange's own candles beside the trades.
+    """
     lines: list[list[str]] = []
     chars = 0
     for name in names:
-        size = args_chars(topic_of(name))
+        size = args_chars(topic_of(name)) + (args_chars(kline_topic_of(name)) if audit else 0)
         if not lines or len(lines[-1]) == most or chars + size > MAX_ARGS_CHARS:
             lines.append([])
             chars = 0

@@ -1,13 +1,14 @@
-"""The group of commands, loaded when they are asked for, and the exit codes of their errors."""
+"""The group of commands, loaded when they are asked for."""
 
 import importlib
-import sys
+import traceback
+from contextlib import suppress
 from typing import Any, Final
 
 import click
 
 from tapecast._core import __version__
-from tapecast.errors import ConfigError, FeedError
+from tapecast.cli.exits import exit_of, leave, secure_streams
 
 __all__ = ["cli", "main"]
 
@@ -19,10 +20,6 @@ _COMMANDS: Final = {
     "serve": "tapecast.cli.serve",
     "sim": "tapecast.cli.sim",
 }
-
-_FAILED: Final = 1
-_MISUSED: Final = 2
-_INTERRUPTED: Final = 130
 
 
 class _Commands(click.Group):
@@ -43,30 +40,23 @@ class _Commands(click.Group):
         """Run a command; errors that a user can act on become lines on stderr and an exit code."""
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
-            _say(error.problems)
-            ctx.exit(_MISUSED)
-        except KeyboardInterrupt:
-            # Before the daemon takes signals itself, or in a command that does not.
-            ctx.exit(_INTERRUPTED)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, SystemExit):
+            raise
         except BrokenPipeError:
             # Whoever read our output has left; click ends quietly.
             raise
-        except (OSError, FeedError) as error:
-            _say([_words(error)])
-            ctx.exit(_FAILED)
+        except BaseException as error:  # noqa: BLE001 -- a panic of the extension is no Exception
+            end = exit_of(error)
+            if end.is_unknown:
+                _say(traceback.format_exc())
+            _say("".join(f"tapecast: {line}\n" for line in end.lines))
+            ctx.exit(end.code)
 
 
-def _say(lines: tuple[str, ...] | list[str]) -> None:
-    for line in lines:
-        click.echo(f"tapecast: {line}", err=True)
-
-
-def _words(error: OSError | FeedError) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        reason = error.strerror[:1].lower() + error.strerror[1:]
-        return f"{error.filename}: {reason}" if error.filename else reason
-    return str(error)
+def _say(text: str) -> None:
+    # Whoever read it may have gone; the exit code still tells.
+    with suppress(OSError):
+        click.echo(text, err=True, nl=False)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,4 +67,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    sys.exit(cli(prog_name="tapecast"))
+    secure_streams()
+    try:
+        cli(prog_name="tapecast")
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 0)

@@ -76,8 +76,17 @@ Names: TypeAlias = Annotated[
     Field(min_length=1),
     _Expected("a list of category:SYMBOL or category:GLOB, at least one"),
 ]
+
+
+def _origin(value: str) -> str:
+    """Return an origin, as browsers spell it: a URL of a host without a path."""
+    if urlsplit(_base_url(value, ("http", "https"))).path:
+        raise ValueError
+    return value
+
+
 Origins: TypeAlias = Annotated[
-    tuple[str, ...],
+    tuple[Annotated[str, AfterValidator(_origin)], ...],
     _Expected("a list of origins like https://HOST"),
 ]
 Token: TypeAlias = Annotated[
@@ -107,9 +116,6 @@ class BybitSettings(_Table):
         default=None, repr=False, description="proxy; the system's proxy variables are ignored"
     )
     ping_interval_s: Seconds = Field(default=20.0, description="time between pings of a line")
-    pong_timeout_s: Seconds = Field(
-        default=10.0, description="silence after a due ping that ends a line"
-    )
     open_timeout_s: Seconds = Field(default=5.0, description="time for connecting")
     max_symbols_per_line: int = Field(
         default=200, ge=1, le=2000, description="symbols of one connection"

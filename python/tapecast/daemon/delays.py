@@ -1,5 +1,6 @@
 """How long things take on their way through the daemon, for the stats."""
 
+from collections.abc import Callable
 from typing import Final
 
 from tapecast._core import Latency
@@ -9,6 +10,10 @@ from tapecast.telemetry import Worker
 __all__ = ["Delays"]
 
 _LOOK_S: Final = 0.1
+
+
+def _tell_nobody() -> None:
+    """Do nothing."""
 
 
 class Delays:
@@ -47,10 +52,18 @@ class Delays:
         """
         self._written.record(self._clock.monotonic_ns() - published_ns, messages)
 
-    async def watch_loop(self, *, worker: Worker) -> None:
-        """Look ten times a second how much too late the event loop wakes; until cancelled."""
+    async def watch_loop(
+        self, *, worker: Worker, on_turn: Callable[[], None] = _tell_nobody
+    ) -> None:
+        """Look ten times a second how much too late the event loop wakes; until cancelled.
+
+        Args:
+            worker: Where this reports.
+            on_turn: Called each time: whoever must know that the loop moves.
+        """
         while True:
             due_ns = self._clock.monotonic_ns() + round(_LOOK_S * 1e9)
             await self._clock.sleep(_LOOK_S)
             self._loop.record(self._clock.monotonic_ns() - due_ns)
             worker.beat(1)
+            on_turn()

@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from random import Random
+from string import ascii_lowercase
 from typing import Final
 
 from tapecast.aliases import Category
 from tapecast.bybit import ConnectBudget, Line, LineConfig, Rest, Timing, plan, resolve
 from tapecast.config import BybitSettings
 from tapecast.daemon.feed import Feed
+from tapecast.daemon.lines import LineSet
 from tapecast.daemon.timers import Clock
 from tapecast.errors import FeedError, FeedForbidden
+from tapecast.messages import LineStatus
 from tapecast.symbols import Pattern
 from tapecast.telemetry import Worker
 
@@ -36,16 +39,18 @@ class Exchange:
         patterns: The wanted symbols.
         settings: The exchange's side of the settings.
         feed: Takes what arrives.
+        rest: The exchange's REST interface, open while this runs.
         clock: Time.
         worker: Where the listing of symbols reports.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- keyword-only
         self,
         patterns: list[Pattern],
         settings: BybitSettings,
         *,
         feed: Feed,
+        rest: Rest,
         clock: Clock,
         worker: Worker,
     ) -> None:
@@ -53,6 +58,7 @@ class Exchange:
         self._globs = _by_category(pattern for pattern in patterns if not pattern.is_explicit)
         self._settings = settings
         self._feed = feed
+        self._rest = rest
         self._clock = clock
         self._worker = worker
         self._lines: list[Line] = []
@@ -70,6 +76,25 @@ class Exchange:
             "reconnects": sum(line.reconnects_total for line in self._lines),
             "unknown_frames": sum(line.unknown_frames_total for line in self._lines),
         }
+
+    def statuses(self) -> list[LineStatus]:
+        """Return the figures of every line."""
+        return [self._status(line) for line in self._lines]
+
+    def _status(self, line: Line) -> LineStatus:
+        name = line.config.name
+        figures = self._feed.figures(name)
+        figures.lag_ms = line.lag_ms
+        return LineStatus(
+            name=name,
+            category=line.config.category,
+            state=self._feed.state_of(name),
+            symbols=len(line.config.topics),
+            lag_ms=figures.lag_ms,
+            wins=figures.wins,
+            duplicates=figures.duplicates,
+            reconnects=line.reconnects_total,
+        )
 
     async def run(self) -> None:
         """Run until cancelled: lines never give up, and neither does the listing of symbols."""
@@ -90,15 +115,24 @@ class Exchange:
             return
         wanted.update(new)
         _LOGGER.info("%d %s symbols are wanted", len(wanted), category)
-        first = 1 + sum(line.config.category == category for line in self._lines)
         shares = plan(new, most=self._settings.max_symbols_per_line)
-        for number, topics in enumerate(shares, start=first):
-            config = self._line_config(category, f"{category}-{number}", topics)
-            line = Line(
-                config, self._feed, clock=self._clock, budget=self._budget, chance=self._chance
+        for number, topics in enumerate(shares, start=self._first_number(category)):
+            lines = [
+                Line(
+                    config, self._feed, clock=self._clock, budget=self._budget, chance=self._chance
+                )
+                for config in self._line_configs(category, f"{category}-{number}", topics)
+            ]
+            self._lines += lines
+            redundant = LineSet(
+                lines, topics, clock=self._clock, max_age_s=self._settings.max_line_age_s
             )
-            self._lines.append(line)
-            tasks.create_task(line.run(), name=config.name)
+            tasks.create_task(redundant.run(), name=f"{category}-{number}")
+
+    def _first_number(self, category: Category) -> int:
+        """Return the number of the next set of lines of a category."""
+        lines = sum(line.config.category == category for line in self._lines)
+        return 1 + lines // self._settings.lines
 
     async def _follow(self, tasks: asyncio.TaskGroup) -> None:
         """List symbols for ever: from time to time, and sooner while that fails or finds none."""
@@ -132,19 +166,18 @@ class Exchange:
         """
         errors: list[FeedError] = []
         has_matched = False
-        async with Rest(self._settings.rest_base, proxy=self._settings.proxy) as rest:
-            for category, globs in self._globs.items():
-                try:
-                    names, unmatched = await resolve(globs, rest.instruments)
-                except FeedError as error:
-                    _LOGGER.warning("%s symbols cannot be listed: %s", category, error)
-                    errors.append(error)
-                    if isinstance(error, FeedForbidden):
-                        break
-                    continue
-                self._tell(globs, unmatched)
-                self._want(category, names[category], tasks)
-                has_matched = has_matched or bool(names[category])
+        for category, globs in self._globs.items():
+            try:
+                names, unmatched = await resolve(globs, self._rest.instruments)
+            except FeedError as error:
+                _LOGGER.warning("%s symbols cannot be listed: %s", category, error)
+                errors.append(error)
+                if isinstance(error, FeedForbidden):
+                    break
+                continue
+            self._tell(globs, unmatched)
+            self._want(category, names[category], tasks)
+            has_matched = has_matched or bool(names[category])
         return errors, has_matched
 
     def _tell(self, globs: Sequence[Pattern], unmatched: Sequence[Pattern]) -> None:
@@ -155,23 +188,37 @@ class Exchange:
             elif self._feed.rejected.pop((pattern.category, pattern.glob), None) is not None:
                 _LOGGER.info("symbol %s is matched now", pattern)
 
-    def _line_config(self, category: Category, name: str, topics: tuple[str, ...]) -> LineConfig:
+    def _line_configs(
+        self, category: Category, name: str, topics: tuple[str, ...]
+    ) -> Iterator[LineConfig]:
+        """Yield what each line of a set is to do: the same, by other addresses."""
         settings = self._settings
-        return LineConfig(
-            name=name,
-            category=category,
-            topics=topics,
-            url=f"{settings.ws_base}/{category}",
-            proxy=settings.proxy,
-            timing=Timing(
-                ping_interval_s=settings.ping_interval_s,
-                pong_timeout_s=settings.pong_timeout_s,
-                retry_rejected_s=settings.retry_rejected_s,
-            ),
-            open_timeout_s=settings.open_timeout_s,
-            backoff_base_s=settings.backoff_base_s,
-            backoff_cap_s=settings.backoff_cap_s,
-            forbidden_wait_s=settings.forbidden_wait_s,
+        # Siblings are told apart by a letter.
+        names = [name] if settings.lines == 1 else [name + letter for letter in ascii_lowercase]
+        for place, line in enumerate(names[: settings.lines]):
+            yield LineConfig(
+                name=line,
+                category=category,
+                topics=topics,
+                url=f"{settings.ws_base}/{category}",
+                place=place,
+                audit=settings.audit,
+                proxy=settings.proxy,
+                timing=self._timing(),
+                open_timeout_s=settings.open_timeout_s,
+                backoff_base_s=settings.backoff_base_s,
+                backoff_cap_s=settings.backoff_cap_s,
+                forbidden_wait_s=settings.forbidden_wait_s,
+            )
+
+    def _timing(self) -> Timing:
+        settings = self._settings
+        return Timing(
+            ping_interval_s=settings.ping_interval_s,
+            retry_rejected_s=settings.retry_rejected_s,
+            silence_ping_s=settings.silence_ping_s,
+            silence_abort_s=settings.silence_abort_s,
+            stale_after_s=settings.stale_after_s,
         )
 
 

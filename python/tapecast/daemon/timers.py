@@ -5,8 +5,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from tapecast._core import Batch, Engine, Latency
+from tapecast._core import Latency
 from tapecast.aliases import Category
+from tapecast.daemon.intake import Intake
 from tapecast.telemetry import ThreadRegistry, Worker
 
 __all__ = ["Clock", "Stats", "close_windows", "next_close_ms", "publish_stats"]
@@ -63,57 +64,59 @@ class Stats:
     """Makes stats messages of the engine's figures and everyone else's.
 
     Args:
-        engine: Publishes them.
+        intake: Publishes them.
         registry: Knows the workers.
         clock: Time; rates are over the time between two calls.
         counts: Returns the totals of everything that is not the engine.
         rejected: The exchange's reason by symbol that it refuses at present.
         latencies: How long things take, by name, beside what the engine measures.
+        sections: Returns further members of the message, as finished JSON.
     """
 
     def __init__(  # noqa: PLR0913 -- keyword-only
         self,
-        engine: Engine,
+        intake: Intake,
         *,
         registry: ThreadRegistry,
         clock: Clock,
         counts: Callable[[], dict[str, int]],
         rejected: Mapping[tuple[Category, str], str],
         latencies: dict[str, Latency],
+        sections: Callable[[], dict[str, bytes]] = dict,
     ) -> None:
-        self._engine = engine
+        self._intake = intake
         self._registry = registry
         self._clock = clock
         self._counts = counts
         self._rejected = rejected
         self._latencies = latencies
+        self._sections = sections
         self._last_ns = clock.monotonic_ns()
 
-    def make(self) -> Batch:
-        """Return the stats of this moment."""
+    def publish(self) -> None:
+        """Publish the stats of this moment."""
         now_ns, wall_ms = self._clock.monotonic_ns(), self._clock.wall_ms()
         interval_ns, self._last_ns = now_ns - self._last_ns, now_ns
         rejected = [
             {"category": category, "symbol": symbol, "reason": reason}
             for (category, symbol), reason in self._rejected.items()
         ]
-        return self._engine.stats(
+        self._intake.stats(
             wall_ms,
             interval_ns=interval_ns,
             counts=self._counts(),
             thread_statuses=self._registry.encode(now_ns=now_ns, wall_ms=wall_ms),
             rejected_symbols=msgspec.json.encode(rejected),
             latencies=self._latencies,
+            sections=self._sections(),
         )
 
 
-async def publish_stats(
-    stats: Stats, publish: Callable[[Batch], None], clock: Clock, *, worker: Worker
-) -> None:
+async def publish_stats(stats: Stats, clock: Clock, *, worker: Worker) -> None:
     """Publish the stats each second, until cancelled."""
     due_s = clock.monotonic_s()
     while True:
-        publish(stats.make())
+        stats.publish()
         worker.beat(1)
         # Counted from when it was due, so that small delays do not add up; seconds that were missed
         # altogether are not made up for.

@@ -9,12 +9,14 @@ from msgspec import UNSET, Raw, UnsetType
 from tapecast.messages.commands import Command
 from tapecast.messages.fields import Topic
 from tapecast.messages.stream import (
+    Bye,
     ErrorReply,
     GapClient,
     GapUpstream,
     Message,
     Ohlcv,
     Pong,
+    Resumed,
     ServerMessage,
     Snapshot,
     Stats,
@@ -48,9 +50,11 @@ _DECODERS: Final[dict[tuple[str, str | UnsetType], msgspec.json.Decoder[ServerMe
     ("gap", "client"): msgspec.json.Decoder(GapClient),
     ("upstream", UNSET): msgspec.json.Decoder(Upstream),
     ("snapshot", UNSET): msgspec.json.Decoder(Snapshot),
+    ("resumed", UNSET): msgspec.json.Decoder(Resumed),
     ("unsubscribed", UNSET): msgspec.json.Decoder(Unsubscribed),
     ("pong", UNSET): msgspec.json.Decoder(Pong),
     ("error", UNSET): msgspec.json.Decoder(ErrorReply),
+    ("bye", UNSET): msgspec.json.Decoder(Bye),
 }
 
 

@@ -26,6 +26,10 @@ ErrorCode: TypeAlias = Literal[
     "rate_limited",
 ]
 ERROR_CODES: Final[tuple[ErrorCode, ...]] = get_args(ErrorCode)
+UpstreamState: TypeAlias = Literal["connecting", "connected", "reconnecting", "stale", "closed"]
+"""The states of a line to the exchange that are told when they change."""
+LineState: TypeAlias = Literal["starting"] | UpstreamState
+Durability: TypeAlias = Literal["none", "process", "power", "degraded"]
 JsonScalar: TypeAlias = str | int | float | bool | None
 Topic: TypeAlias = Literal["status"]
 NonEmpty: TypeAlias = Annotated[str, Meta(min_length=1)]

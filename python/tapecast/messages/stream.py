@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from tapecast.aliases import Category
 from tapecast.messages.fields import (
     Count,
+    Durability,
     ErrorCode,
     IsoTime,
     JsonScalar,
@@ -16,20 +17,22 @@ from tapecast.messages.fields import (
     NonEmpty,
     Seq,
     Topic,
+    UpstreamState,
 )
+from tapecast.messages.figures import Audit, Delay, LineStatus, RejectedSymbol, ThreadStatus
 
 __all__ = [
+    "Bye",
     "ErrorReply",
     "GapClient",
     "GapUpstream",
     "Message",
     "Ohlcv",
     "Pong",
-    "RejectedSymbol",
+    "Resumed",
     "ServerMessage",
     "Snapshot",
     "Stats",
-    "ThreadStatus",
     "Trade",
     "TradeCounts",
     "Unsubscribed",
@@ -176,62 +179,6 @@ class Ohlcv(Message, frozen=True, kw_only=True):
                 )
 
 
-class ThreadStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One worker of the daemon.
-
-    Attributes:
-        name: Name of the worker.
-        kind: An operating system thread or an asyncio task.
-        state: What it is doing; `stalled` if it should have reported and did not.
-        messages: Units of work done so far.
-        rate: Units of work per second over the last interval.
-        restarts: How often it was started again.
-        last_active_ms: When it last reported, in milliseconds; null if it never did.
-        cpu_percent: Processor use over the last interval; threads only.
-        error: Why it failed; null if it did not.
-    """
-
-    name: NonEmpty
-    kind: Literal["thread", "task"]
-    state: Literal["starting", "running", "idle", "stalled", "stopped", "failed"]
-    messages: Count
-    rate: float
-    restarts: Count
-    last_active_ms: Milliseconds | None
-    cpu_percent: float | None = None
-    error: str | None = None
-
-
-class RejectedSymbol(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A symbol that was asked for and that the exchange refuses; it is asked for again and again.
-
-    Attributes:
-        category: Market in which it was asked for.
-        symbol: The symbol, or the base coin of options.
-        reason: The exchange's own words.
-    """
-
-    category: Category
-    symbol: NonEmpty
-    reason: str
-
-
-class Delay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long something took over an interval, in milliseconds, to 1 %.
-
-    Attributes:
-        count: How often it was measured.
-        p50: Half of the times were no longer; null if there were none.
-        p99: 99 % of them were no longer.
-        max: The longest.
-    """
-
-    count: Count
-    p50: float | None
-    p99: float | None
-    max: float | None
-
-
 REQUIRED_COUNTS: Final = frozenset(
     {
         *("frames", "trade_messages", "ohlcv_messages", "sent_messages"),
@@ -263,6 +210,10 @@ class Stats(Message, frozen=True, kw_only=True):
         thread_statuses: Every worker of the daemon.
         rejected_symbols: Symbols that the exchange refuses at present.
         latency_ms: How long things took since the last stats, by name.
+        lines: Every connection to the exchange; left out where there is none.
+        audit: How our candles compare with the exchange's own.
+        durability: What a published message outlives: nothing, a crash of the process, a loss of
+            power; or `degraded` if it should be on disk and cannot be written there.
     """
 
     type: Literal["stats"] = "stats"
@@ -275,6 +226,9 @@ class Stats(Message, frozen=True, kw_only=True):
     thread_statuses: tuple[ThreadStatus, ...]
     rejected_symbols: tuple[RejectedSymbol, ...]
     latency_ms: dict[str, Delay]
+    lines: tuple[LineStatus, ...] | UnsetType = UNSET
+    audit: Audit | UnsetType = UNSET
+    durability: Durability | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Hold the contract's keys: the required counts, and a rate for each count."""
@@ -350,7 +304,7 @@ class Upstream(Message, frozen=True, kw_only=True):
     seq: Seq
     timestamp: IsoTime
     line: NonEmpty
-    state: Literal["connecting", "connected", "reconnecting", "stale", "closed"]
+    state: UpstreamState
     reason: str
 
 
@@ -376,6 +330,24 @@ class Snapshot(Message, frozen=True, kw_only=True):
     ohlcv: Annotated[tuple[Ohlcv, ...], Meta(min_length=1)] | UnsetType = UNSET
     recovered: bool | UnsetType = UNSET
     id: JsonScalar | UnsetType = UNSET
+
+
+class Resumed(Message, frozen=True, kw_only=True):
+    """The reply to a subscribe that resumes: what was missed follows, each message once, in order.
+
+    Attributes:
+        type: Always `resumed`.
+        epoch: The epoch that the client named.
+        from_seq: Number after the one that the client named.
+        to_seq: Number of the newest message; below `from_seq` if nothing was missed.
+        id: The command's own `id`.
+    """
+
+    type: Literal["resumed"] = "resumed"
+    epoch: str
+    from_seq: Seq
+    to_seq: Seq
+    id: JsonScalar | Raw | UnsetType = UNSET
 
 
 class Unsubscribed(Message, frozen=True, kw_only=True):
@@ -420,6 +392,19 @@ class ErrorReply(Message, frozen=True, kw_only=True):
     id: JsonScalar | Raw | UnsetType = UNSET
 
 
+class Bye(Message, frozen=True, kw_only=True):
+    """The server shuts down; the connection closes with code 1012.
+
+    Attributes:
+        type: Always `bye`.
+        retry_ms: When this client should come back, in milliseconds from now; each is told a time
+            of its own.
+    """
+
+    type: Literal["bye"] = "bye"
+    retry_ms: Milliseconds
+
+
 ServerMessage: TypeAlias = (
     Stats
     | Trade
@@ -428,7 +413,9 @@ ServerMessage: TypeAlias = (
     | GapClient
     | Upstream
     | Snapshot
+    | Resumed
     | Unsubscribed
     | Pong
     | ErrorReply
+    | Bye
 )

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase, translate
+from typing import Final
 
 from tapecast._core import Batch, Selection
 from tapecast.aliases import Category, MessageType
@@ -11,6 +12,7 @@ from tapecast.aliases import Category, MessageType
 __all__ = ["Filter"]
 
 _MAX_CACHED_SYMBOLS = 20_000
+_EVERYTHING: Final = Selection()
 
 
 class Filter:
@@ -65,9 +67,13 @@ class Filter:
         """About what the key takes in memory."""
         return sum(map(sys.getsizeof, (*self.key, *self._patterns)))
 
-    def of(self, batch: Batch) -> Batch:
-        """Return the messages that belong to the subscription."""
-        return batch if self._selection is None else batch.select(self._selection)
+    def of(self, batch: Batch, *, after_seq: int = 0) -> Batch:
+        """Return the messages that belong to the subscription and come after a number."""
+        if self._selection is not None:
+            return batch.select(self._selection, after_seq=after_seq)
+        if not after_seq or not len(batch) or batch[0].seq > after_seq:
+            return batch
+        return batch.select(_EVERYTHING, after_seq=after_seq)
 
     def _wants(self, kind: MessageType, category: Category, symbol: str) -> bool:
         """Return whether the patterns let messages about a symbol, or about a topic, through."""

@@ -5,7 +5,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -16,13 +16,16 @@ from tapecast.errors import SlowConsumerError
 from tapecast.messages import Subscribe
 from tapecast.messages.codec import snapshot_reply
 from tapecast.server.commands import ReplyId
-from tapecast.server.filter import Filter
+from tapecast.server.groups import Group, Groups
 from tapecast.server.interfaces import Clock, EngineView, Outbox, ServerCounts
 from tapecast.server.limits import ServerLimits
 from tapecast.server.partials import PartialSchedule
 from tapecast.server.patience import MOMENT_S, Patience
+from tapecast.server.resume import DEFLATE_COST, WRITE_COST_BYTES, Resumes
+from tapecast.server.ring import Ring
 from tapecast.server.share import Share, shares_of
 from tapecast.server.snapshots import Snapshots
+from tapecast.server.wish import Wish
 
 __all__ = ["Hub"]
 
@@ -31,29 +34,11 @@ _LOGGER = logging.getLogger(__name__)
 _RELIEVE_S: Final = 0.05
 """How often slow subscribers are looked at."""
 
-# One write costs about as much as so many bytes more in it, and the loop is held up for one or two
-# milliseconds by as many as a slice has.
-_WRITE_COST_BYTES: Final = 16_384
 _SLICE_COST_BYTES: Final = 2 << 20
-_DEFLATE_COST: Final = 100
-"""What a compressed byte costs, in bytes that are written."""
-
-
-@dataclass(slots=True, eq=False)
-class _Group:
-    """The subscribers that share one filter and one encoding, so that both are done once for all.
-
-    Attributes:
-        key: What they have in common.
-        filter: What the group lets through.
-        window_bits: What its messages are compressed with; 0 if they are not.
-        joined: The `seq` that each member's snapshot contains, by member, in order of joining.
-    """
-
-    key: object
-    filter: Filter
-    window_bits: int
-    joined: dict[Outbox, int] = field(default_factory=dict)
+"""The loop is held up for one or two milliseconds by so many bytes."""
+_ROOM_S: Final = 0.005
+"""How often returning clients are looked at that have no room."""
+_NS_PER_S: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +70,8 @@ class Hub:
     Everything runs on one event loop. `publish` only queues; `run` (the broadcaster) joins what was
     queued meanwhile and writes it in portions, and to slices of the subscribers, so that sockets
     get their turn in between. A subscriber joins with a snapshot up to some `seq` and receives only
-    what comes after it, whatever is still queued at that moment.
+    what comes after it, whatever is still queued at that moment. One that comes back joins when it
+    has been given everything up to the newest `seq`, or with a snapshot if that is kept no longer.
 
     Args:
         engine: Where snapshots and in-progress candles come from.
@@ -96,6 +82,7 @@ class Hub:
     Attributes:
         engine: The same.
         limits: The same.
+        resumes: Those who come back and have not joined yet.
         counts: The totals of everything that the server does.
     """
 
@@ -110,8 +97,7 @@ class Hub:
         self.engine = engine
         self.limits = limits or ServerLimits()
         self._on_written = on_written or _not_measured
-        self._groups: dict[object, _Group] = {}
-        self._group_of: dict[Outbox, _Group] = {}
+        self._groups = Groups()
         self._queue: deque[_Queued] = deque()
         self._queued_bytes = 0
         self._awake = asyncio.Event()
@@ -124,11 +110,19 @@ class Hub:
         self._partials = PartialSchedule()
         self._partials_changed = asyncio.Event()
         self._snapshots = Snapshots(engine)
+        self._ring = Ring(
+            lambda: engine.epoch,
+            max_messages=self.limits.resume_max_messages,
+            max_bytes=self.limits.resume_max_bytes,
+            max_age_s=self.limits.resume_max_age_s,
+            page_bytes=self.limits.flush_bytes,
+        )
+        self.resumes = Resumes(self._ring, engine, limits=self.limits, registry=self)
 
     @property
     def subscribers(self) -> int:
         """Number of subscribers at present."""
-        return len(self._group_of)
+        return len(self._groups) + len(self.resumes)
 
     @property
     def queued_bytes(self) -> int:
@@ -142,11 +136,24 @@ class Hub:
 
         Args:
             batch: Messages in the order of `seq`.
-            published_ns: Now, on any clock, for `on_written`.
+            published_ns: Now, on a monotonic clock.
         """
-        # Without subscribers whoever joins later finds all of it in the snapshot.
-        if self._group_of and len(batch):
+        if not len(batch):
+            return
+        self._ring.append(batch, at_s=published_ns / _NS_PER_S)
+        # Without subscribers whoever joins later finds all of it in the snapshot or in the ring.
+        if len(self._groups):
             self._enqueue(_Queued(batch, published_ns))
+
+    def recall(self, batch: Batch, *, at_s: float) -> None:
+        """Keep for clients that come back what was published before a restart.
+
+        Args:
+            batch: Messages in the order of `seq`, after everything recalled before.
+            at_s: When they were published, on the clock of `publish`, in seconds.
+        """
+        if len(batch):
+            self._ring.append(batch, at_s=at_s)
 
     async def run(self, clock: Clock, *, beat: Callable[[int], None] = _no_beat) -> None:
         """Hand on what is published until cancelled: the broadcaster.
@@ -158,13 +165,15 @@ class Hub:
         """
         while True:
             beat(0)
-            try:
-                async with asyncio.timeout(_RELIEVE_S if self._slow else None):
-                    await self._awake.wait()
-            except TimeoutError:
-                self.relieve(now_s=clock.monotonic_s())
-            self._awake.clear()
-            while (flushed := self.flush()) is not None:
+            await self._until_awake(clock)
+            while True:
+                flushed = self.flush()
+                if self.resumes:
+                    given_back = self.resumes.give_back(now_s=clock.monotonic_s())
+                    if flushed is None and not given_back:
+                        break
+                elif flushed is None:
+                    break
                 if flushed:
                     beat(flushed)
                     # Most of the time there is nobody to look after, and the clock is left alone.
@@ -175,6 +184,18 @@ class Hub:
                 await asyncio.sleep(0)
                 if flushed:
                     await self._until_room()
+
+    async def _until_awake(self, clock: Clock) -> None:
+        """Wait until something is queued, or somebody must be looked after."""
+        wait_s = _ROOM_S if self.resumes else _RELIEVE_S if self._slow else None
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._awake.wait()
+        except TimeoutError:
+            now_s = clock.monotonic_s()
+            if not self.resumes or now_s - self._relieved_s >= _RELIEVE_S:
+                self.relieve(now_s=now_s)
+        self._awake.clear()
 
     async def _until_room(self) -> None:
         """Wait, while more than a portion is queued, for clients that may yet make room.
@@ -187,7 +208,7 @@ class Hub:
 
     def _waits_for_room(self) -> bool:
         is_behind = self._queued_bytes > self.limits.flush_bytes
-        return self._patience.waits_for(self._group_of, is_behind=is_behind)
+        return self._patience.waits_for(self._groups.members, is_behind=is_behind)
 
     async def run_partials(self, clock: Clock, *, beat: Callable[[int], None] = _no_beat) -> None:
         """Send in-progress candles whenever they are due, until cancelled.
@@ -212,52 +233,74 @@ class Hub:
     def subscribe(
         self, outbox: Outbox, command: Subscribe, *, reply_id: ReplyId = UNSET, now_s: float = 0.0
     ) -> int:
-        """Send a snapshot and then everything after it; replaces an earlier subscription.
+        """Send a snapshot, or what was missed, and then what follows; replaces what was before.
 
         Args:
             outbox: The subscriber.
             command: What it asked for.
-            reply_id: The command's `id`, for the snapshot.
+            reply_id: The command's `id`, for the reply.
             now_s: Monotonic seconds, from which the first in-progress candles are a whole interval
                 away.
 
         Returns:
-            Bytes of the snapshot, which is what a subscribe costs.
+            Bytes of the snapshot or of everything that was missed, which is what a subscribe costs.
         """
         self.leave(outbox)
-        chosen = Filter(
-            None if command.types is UNSET else command.types,
-            None if command.symbols is UNSET else command.symbols,
-        )
-        # Nothing is awaited between the snapshot and the registration, so no message is published
-        # between them.
-        snapshot = self._snapshots.get(
-            chosen, None if command.history is UNSET else command.history.candles
-        )
-        recovered = UNSET if command.since is UNSET else False
-        reply = snapshot_reply(snapshot, reply_id=reply_id, recovered=recovered)
+        wish = Wish.of(command, reply_id)
         outbox.begin(None if command.slow_policy is UNSET else command.slow_policy)
-        if not self._attempt(outbox, partial(outbox.send, reply, counted=False)):
-            return len(reply)
-        key = (chosen.key, outbox.window_bits)
-        group = self._groups.setdefault(key, _Group(key, chosen, outbox.window_bits))
-        group.joined[outbox] = self.engine.seq
-        self._group_of[outbox] = group
-        if command.partial_ms is not UNSET:
-            self._partials.add(outbox, command.partial_ms, now_s=now_s)
-            self._partials_changed.set()
+        # Nothing is awaited between the reply and the registration, so no message is published
+        # between them.
+        if command.since is not UNSET and self.resumes.can_resume(command.since):
+            self._awake.set()
+            return self.resumes.resume(outbox, wish, command.since, now_s=now_s)
+        return self.begin(outbox, wish, now_s=now_s)
+
+    # What `Resumes` calls.
+
+    def attempt(self, outbox: Outbox, action: Callable[[], None]) -> bool:
+        """Do something with one subscriber, and forget it if that fails.
+
+        Returns:
+            Whether it is still a subscriber to write to.
+        """
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 -- it is logged
+            self._lose(outbox, error)
+            return False
+        self._watch(outbox)
+        return True
+
+    def begin(self, outbox: Outbox, wish: Wish, *, now_s: float) -> int:
+        """Send a snapshot and then everything after it."""
+        snapshot = self._snapshots.get(wish.chosen, wish.history)
+        recovered = False if wish.is_resuming else UNSET
+        reply = snapshot_reply(snapshot, reply_id=wish.reply_id, recovered=recovered)
+        if self.attempt(outbox, partial(outbox.send, reply, counted=False)):
+            self.join(outbox, wish, self.engine.seq, now_s=now_s)
         return len(reply)
+
+    def join(self, outbox: Outbox, wish: Wish, seq: int, *, now_s: float) -> None:
+        """Let a subscriber that has everything up to a number get what follows."""
+        self._groups.join(outbox, wish.chosen, seq)
+        if wish.partial_ms is not None:
+            self._partials.add(outbox, wish.partial_ms, now_s=now_s)
+            self._partials_changed.set()
 
     def leave(self, outbox: Outbox) -> None:
         """End a subscriber's stream; nothing happens if it has none."""
-        has_stream = outbox in self._group_of
+        has_stream = self.has_stream(outbox)
         self._forget(outbox)
         if has_stream:
-            self._attempt(outbox, outbox.end)
+            self.attempt(outbox, outbox.end)
+
+    def has_stream(self, outbox: Outbox) -> bool:
+        """Return whether a subscriber has a stream that has not ended."""
+        return outbox in self._groups or outbox in self.resumes
 
     def reply(self, outbox: Outbox, payload: bytes) -> None:
         """Send one reply to one subscriber, in order with its stream."""
-        self._attempt(outbox, partial(outbox.send, payload))
+        self.attempt(outbox, partial(outbox.send, payload))
 
     # The fan-out.
 
@@ -290,7 +333,7 @@ class Hub:
         """
         self._relieved_s = now_s
         for outbox in list(self._slow):
-            self._attempt(outbox, partial(outbox.relieve, now_s))
+            self.attempt(outbox, partial(outbox.relieve, now_s))
 
     def tick(self, *, now_s: float) -> None:
         """Queue the in-progress candles that are due, behind everything that they speak of.
@@ -360,13 +403,13 @@ class Hub:
         Whoever joins in between has the portion in the snapshot, also who was a member before: the
         number of the snapshot tells.
         """
-        for group, members in self._members(receivers):
+        for group, members in self._groups.receiving(receivers):
             shares = shares_of(
                 group.filter.of(batch),
                 max_bytes=self.limits.flush_bytes,
                 window_bits=group.window_bits,
             )
-            yield _WRITE_COST_BYTES
+            yield WRITE_COST_BYTES
             for number, share in enumerate(shares):
                 # Between two shares of one subscriber its transport must have its turn.
                 yield _SLICE_COST_BYTES if number else _making_cost(share, group)
@@ -375,7 +418,7 @@ class Hub:
     def _write_share(
         self,
         share: Share,
-        group: _Group,
+        group: Group,
         members: Iterable[Outbox],
         receivers: dict[Outbox, None] | None,
     ) -> Iterator[int]:
@@ -394,20 +437,7 @@ class Hub:
                 own = later[joined_seq]
             if own is not None:
                 self._deliver(outbox, own, is_current=is_current)
-                yield len(own.frames) + _WRITE_COST_BYTES
-
-    def _members(
-        self, receivers: dict[Outbox, None] | None
-    ) -> Iterable[tuple[_Group, Iterable[Outbox]]]:
-        """Return the groups with those of their members who are to receive something."""
-        if receivers is None:
-            return [(group, group.joined) for group in self._groups.values()]
-        members: dict[_Group, list[Outbox]] = {}
-        for outbox in receivers:
-            group = self._group_of.get(outbox)
-            if group is not None:
-                members.setdefault(group, []).append(outbox)
-        return members.items()
+                yield len(own.frames) + WRITE_COST_BYTES
 
     def _deliver(self, outbox: Outbox, share: Share, *, is_current: bool) -> None:
         """Write a share to one subscriber, and forget it if that fails; the others never notice."""
@@ -418,20 +448,6 @@ class Hub:
         else:
             if outbox.is_slow or self._slow:
                 self._watch(outbox)
-
-    def _attempt(self, outbox: Outbox, action: Callable[[], None]) -> bool:
-        """Do something with one subscriber, and forget it if that fails.
-
-        Returns:
-            Whether it is still a subscriber to write to.
-        """
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001 -- it is logged
-            self._lose(outbox, error)
-            return False
-        self._watch(outbox)
-        return True
 
     def _watch(self, outbox: Outbox) -> None:
         """Look after a subscriber as long as it is slow."""
@@ -456,20 +472,17 @@ class Hub:
     def _forget(self, outbox: Outbox) -> None:
         """Take a subscriber out of everything, as far as it is in it."""
         self._slow.discard(outbox)
-        group = self._group_of.pop(outbox, None)
-        if group is None:
+        self.resumes.remove(outbox)
+        if not self._groups.leave(outbox):
             return
-        del group.joined[outbox]
-        if not group.joined:
-            del self._groups[group.key]
         if self._partials.remove(outbox):
             self._unqueue_partials(outbox)
-        if not self._group_of:
+        if not len(self._groups):
             self._queue.clear()
             self._queued_bytes = 0
             self._writing = None
 
 
-def _making_cost(share: Share, group: _Group) -> int:
+def _making_cost(share: Share, group: Group) -> int:
     """Return what it cost to make a share."""
-    return len(share.frames) * _DEFLATE_COST if group.window_bits else 0
+    return len(share.frames) * DEFLATE_COST if group.window_bits else 0

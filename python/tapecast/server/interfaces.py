@@ -78,6 +78,10 @@ class Outbox(Protocol):
     def is_full(self) -> bool:
         """Whether it is on the way to be slow: more than half of what may wait for it does."""
 
+    @property
+    def has_room(self) -> bool:
+        """Whether more of what it has missed can be written to it: little waits for it."""
+
     def begin(self, policy: SlowPolicy | None) -> None:
         """Take note of a new subscription.
 
@@ -97,6 +101,9 @@ class Outbox(Protocol):
             counted: Whether these bytes count against the limits. A snapshot's do not: it may be
                 larger than the limits by itself.
         """
+
+    def give_back(self, share: Share) -> None:
+        """Send what a returning client has missed, which does not count against its limits."""
 
     def deliver(self, share: Share, *, is_current: bool = False) -> None:
         """Send streamed messages in order, now, without waiting, or what the policy makes of them.

@@ -32,7 +32,14 @@ class ServerLimits:
         flush_bytes: Bytes that are written to one client before others get a turn.
         max_queued_bytes: Bytes that may wait in the hub for the broadcaster; beyond it, publishing
             writes at once.
-        retry_after_s: When a client that was answered 503 should come back.
+        resume_max_messages: Messages kept for clients that come back.
+        resume_max_bytes: Bytes of messages kept for them.
+        resume_max_age_s: How much older than the newest message any of them may be.
+        accept_per_s: Handshakes per second, and at once; further ones are answered 503.
+        max_clients_per_address: WebSocket connections of one address at a time, this host's aside;
+            further ones are answered 503.
+        retry_after_s: When a client that was answered 503 should come back at the latest; each is
+            told a time of its own, so that they do not come back together.
         handshake_timeout_s: Time for the opening handshake, from the first byte or none.
         idle_timeout_s: Time within which a client must have subscribed.
         ping_interval_s: Time between keepalive pings.
@@ -55,6 +62,11 @@ class ServerLimits:
     compression: bool = False
     flush_bytes: int = 65_536
     max_queued_bytes: int = 16_777_216
+    resume_max_messages: int = 500_000
+    resume_max_bytes: int = 33_554_432
+    resume_max_age_s: float = 120.0
+    accept_per_s: int = 500
+    max_clients_per_address: int = 64
     retry_after_s: int = 5
     handshake_timeout_s: float = 5.0
     idle_timeout_s: float = 10.0

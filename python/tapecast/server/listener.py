@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import random
 import socket
+import ssl
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -14,7 +16,12 @@ from websockets.frames import CloseCode
 from websockets.protocol import State
 
 from tapecast.messages import Ping, Subscribe
-from tapecast.server.http import Routes
+from tapecast.server.access import Access
+from tapecast.server.admission import Admission
+from tapecast.server.closing import REASON, take_leave
+from tapecast.server.connections import tracking
+from tapecast.server.descriptors import AcceptFailures, most_connections
+from tapecast.server.http import Reports, Routes
 from tapecast.server.hub import Hub
 from tapecast.server.interfaces import Clock
 from tapecast.server.protocol import CommandReader, Outcome, pong, unsubscribed
@@ -24,6 +31,8 @@ from tapecast.server.wire import MAX_WINDOW_BITS, MEMORY_LEVEL
 if TYPE_CHECKING:
     from websockets.asyncio.server import Server
 
+    from tapecast.server.descriptors import Handler
+
 __all__ = ["Listener"]
 
 _MOST_HANDSHAKES: Final = 100
@@ -31,6 +40,7 @@ _MOST_HANDSHAKES: Final = 100
 
 # What is left of the time for shutting down goes to connections that had to be aborted.
 _SHARE_OF_SHUTDOWN_FOR_CLOSING: Final = 0.8
+_SHARE_OF_SHUTDOWN_FOR_LEAVE: Final = 0.5
 
 
 class Listener:
@@ -45,9 +55,12 @@ class Listener:
         host: Address to listen on.
         port: Port to listen on; 0 for any free one, see `port`.
         sock: A bound socket to listen on instead; it is closed with the listener.
+        access: Who may connect.
+        tls: What to serve TLS with; None for plain connections.
+        reports: What `/healthz` and `/readyz` tell beside what the server knows.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- keyword-only
         self,
         hub: Hub,
         clock: Clock,
@@ -55,6 +68,9 @@ class Listener:
         host: str = "127.0.0.1",
         port: int = 8848,
         sock: socket.socket | None = None,
+        access: Access | None = None,
+        tls: ssl.SSLContext | None = None,
+        reports: Reports | None = None,
     ) -> None:
         self._hub = hub
         self._clock = clock
@@ -63,11 +79,28 @@ class Listener:
         self._asked_port = port
         self._sock = sock
         self._server: Server | None = None
+        # They end with the connections that they close.
+        self._closing: list[asyncio.Task[None]] = []
+        # What handled exceptions of the loop before.
+        self._failures_before: Handler | None = None
         # Every connection from its first byte on, also those that never finish the handshake.
         self._connections: set[ServerConnection] = set()
-        self._clients: set[Subscriber] = set()
+        self._clients: dict[Subscriber, ServerConnection] = {}
+        self._tls = tls
+        # Of few descriptors, some are for connections that are told 503.
+        most = most_connections()
+        self._most_connections = min(most, hub.limits.max_clients + _MOST_HANDSHAKES)
+        self._admission = Admission(
+            hub.limits, most_clients=most - min(_MOST_HANDSHAKES, most // 4), spread=random.random
+        )
         self._routes = Routes(
-            hub.engine, limits=hub.limits, counts=hub.counts, clients=lambda: self.clients
+            hub.engine,
+            admission=self._admission,
+            counts=hub.counts,
+            clients=lambda: self.clients,
+            clock=clock,
+            access=access or Access(),
+            reports=reports or Reports(),
         )
 
     @property
@@ -114,14 +147,24 @@ class Listener:
                 # Larger than a command may be, so that a client is told `too_large` before it is
                 # cut off.
                 max_size=limits.max_frame_bytes,
-                create_connection=_tracking(
-                    self._connections, most=limits.max_clients + _MOST_HANDSHAKES
+                create_connection=tracking(
+                    self._connections,
+                    most=self._most_connections,
+                    on_lost=self._admission.release,
+                    limits=limits,
+                    clock=self._clock,
                 ),
                 start_serving=False,
+                ssl=self._tls,
             )
             for listening in self._server.sockets:
                 # Accepted sockets inherit it. The kernel would take megabytes for who never reads.
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
+            loop = asyncio.get_running_loop()
+            self._failures_before = loop.get_exception_handler()
+            loop.set_exception_handler(
+                AcceptFailures(self._failures_before, monotonic_s=self._clock.monotonic_s)
+            )
             await self._server.start_serving()
         except OSError as error:
             # Name resolution has numbers of its own, below zero on Linux.
@@ -137,28 +180,42 @@ class Listener:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop to listen and close every connection (1012), within the time for shutting down."""
+        """Say bye, close every connection (1012) and stop to listen, within the time for that."""
         if self._server is None:
             return
-        self._server.close(code=CloseCode.SERVICE_RESTART, reason="server is shutting down")
-        # Handshakes have nothing to close: the stream has not begun.
-        for connection in list(self._connections):
-            if connection.state is State.CONNECTING:
-                connection.transport.abort()
+        self.refuse()
+        shutdown_s = self._limits.shutdown_timeout_s
         try:
-            async with asyncio.timeout(
-                self._limits.shutdown_timeout_s * _SHARE_OF_SHUTDOWN_FOR_CLOSING
-            ):
-                await self._server.wait_closed()
+            async with asyncio.timeout(shutdown_s * _SHARE_OF_SHUTDOWN_FOR_CLOSING):
+                await self._close_all(self._server, shutdown_s * _SHARE_OF_SHUTDOWN_FOR_LEAVE)
         except TimeoutError:
             for connection in list(self._connections):
                 connection.transport.abort()
             await self._server.wait_closed()
+        await asyncio.gather(*self._closing)
+        asyncio.get_running_loop().set_exception_handler(self._failures_before)
+
+    def refuse(self) -> None:
+        """Let nobody in any more: handshakes are answered 503, and so is `/readyz`."""
+        self._routes.is_closing = True
+
+    async def _close_all(self, server: "Server", most_s: float) -> None:
+        """Close every connection, and stop to listen."""
+        clients = [(connection, subscriber) for subscriber, connection in self._clients.items()]
+        try:
+            await take_leave(self._hub, clients, self._closing, most_s=most_s)
+        finally:
+            server.close(code=CloseCode.SERVICE_RESTART, reason=REASON)
+            # Handshakes have nothing to close: the stream has not begun.
+            for connection in list(self._connections):
+                if connection.state is State.CONNECTING:
+                    connection.transport.abort()
+        await server.wait_closed()
 
     async def _handle(self, connection: ServerConnection) -> None:
         """Serve one client from the handshake to the end of the connection."""
         subscriber = Subscriber(connection, limits=self._limits, counts=self._hub.counts)
-        self._clients.add(subscriber)
+        self._clients[subscriber] = connection
         idle = asyncio.timeout(self._limits.idle_timeout_s)
         try:
             async with idle:
@@ -170,7 +227,8 @@ class Listener:
             await self._close(connection, CloseCode.POLICY_VIOLATION, reason)
         finally:
             self._hub.leave(subscriber)
-            self._clients.discard(subscriber)
+            del self._clients[subscriber]
+            self._admission.release(connection)
 
     async def _converse(
         self, connection: ServerConnection, subscriber: Subscriber, idle: asyncio.Timeout
@@ -230,28 +288,3 @@ def _deflate() -> ServerPerMessageDeflateFactory:
         client_max_window_bits=MAX_WINDOW_BITS,
         compress_settings={"memLevel": MEMORY_LEVEL},
     )
-
-
-def _tracking(connections: set[ServerConnection], *, most: int) -> type[ServerConnection]:
-    """Return a class of connections that are in the set from when they are made until lost.
-
-    Those beyond the most are cut off before they have said anything.
-    """
-
-    class TrackedConnection(ServerConnection):
-        """A connection that can be found before its handshake is done."""
-
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            """Enter the set."""
-            super().connection_made(transport)
-            if len(connections) >= most:
-                self.transport.abort()
-            else:
-                connections.add(self)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            """Leave the set."""
-            connections.discard(self)
-            super().connection_lost(exc)
-
-    return TrackedConnection

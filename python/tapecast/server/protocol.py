@@ -6,12 +6,13 @@ from typing import Final
 from msgspec import UNSET
 
 from tapecast.errors import CommandError
-from tapecast.messages import Command, ErrorReply, Pong, Unsubscribed, encode_message
+from tapecast.messages import Bye, Command, ErrorReply, Pong, Unsubscribed, encode_message
 from tapecast.messages.fields import ERROR_CODES
+from tapecast.server.bucket import TokenBucket
 from tapecast.server.commands import ReplyId, check_size, read_command, read_id, read_object
 from tapecast.server.limits import ServerLimits
 
-__all__ = ["Close", "CommandReader", "Outcome", "pong", "unsubscribed"]
+__all__ = ["Close", "CommandReader", "Outcome", "bye", "pong", "unsubscribed"]
 
 CLOSE_UNSUPPORTED: Final = 1003
 CLOSE_POLICY: Final = 1008
@@ -63,8 +64,9 @@ class CommandReader:
 
     def __init__(self, limits: ServerLimits, *, now_s: float) -> None:
         self._limits = limits
-        self._tokens = float(limits.command_burst)
-        self._filled_s = now_s
+        self._rate = TokenBucket(
+            rate=limits.commands_per_s, burst=limits.command_burst, now_s=now_s
+        )
         self._errors_in_row = 0
         self._warned = False
 
@@ -77,7 +79,7 @@ class CommandReader:
         """
         if not isinstance(frame, str):
             return Outcome(close=Close(CLOSE_UNSUPPORTED, "frame is binary, expected text"))
-        allowed = self._take_token(now_s)
+        allowed = self._rate.take(now_s)
         if not allowed and self._warned:
             rate = self._limits.commands_per_s
             return Outcome(
@@ -100,7 +102,7 @@ class CommandReader:
     def charge(self, reply_bytes: int) -> None:
         """Count a large reply as as many commands as it has mebibytes: making it takes time."""
         # Never more than what is left: who asked for much waits, and is no flood for it.
-        self._tokens = max(0.0, self._tokens - reply_bytes / _BYTES_PER_TOKEN)
+        self._rate.charge(reply_bytes / _BYTES_PER_TOKEN)
 
     def _rate_limited(self) -> CommandError:
         """Return the error of a command beyond the rate."""
@@ -109,17 +111,6 @@ class CommandReader:
             "rate_limited",
             f"more than {burst} commands at once, expected at most {rate:g} commands/s",
         )
-
-    def _take_token(self, now_s: float) -> bool:
-        """Return whether the rate allows one more command, and spend it."""
-        limits = self._limits
-        refill = max(0.0, now_s - self._filled_s) * limits.commands_per_s
-        self._tokens = min(float(limits.command_burst), self._tokens + refill)
-        self._filled_s = now_s
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
 
     def _refuse(self, error: CommandError, reply_id: ReplyId) -> Outcome:
         """Return the error's reply, and the close if there were too many in a row."""
@@ -141,3 +132,8 @@ def pong(*, timestamp_ms: int, reply_id: ReplyId) -> bytes:
 def unsubscribed(*, reply_id: ReplyId) -> bytes:
     """Return the reply to an unsubscribe."""
     return encode_message(Unsubscribed(id=reply_id))
+
+
+def bye(*, retry_ms: int) -> bytes:
+    """Return what a subscriber is told before the server closes its connection."""
+    return encode_message(Bye(retry_ms=retry_ms))

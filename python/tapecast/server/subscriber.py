@@ -59,8 +59,8 @@ class Subscriber:
         self._over_since_s: float | None = None
         # Offsets count the bytes of all frames ever written to this connection.
         self._written_bytes = 0
-        # Frames up to this offset, from the first byte of the last snapshot on, are not held
-        # against the client.
+        # Frames up to this offset, from the first byte of the last snapshot on, or of what was
+        # given back to a returning client, are not held against it.
         self._exempt_from_bytes = 0
         self._exempt_to_bytes = 0
         # Deliveries that may still wait, each as two numbers: the offset at which it ends, and its
@@ -83,6 +83,11 @@ class Subscriber:
         """See `Outbox.is_full`."""
         return not self.is_slow and self._held_against() > self._limits.soft_pending_bytes // 2
 
+    @property
+    def has_room(self) -> bool:
+        """See `Outbox.has_room`."""
+        return not self.is_slow and self.pending_bytes <= self._limits.flush_bytes
+
     def begin(self, policy: SlowPolicy | None) -> None:
         """See `Outbox.begin`."""
         self._policy = policy or self._limits.slow_policy
@@ -101,6 +106,13 @@ class Subscriber:
             self._exempt_from_bytes, self._exempt_to_bytes = start_bytes, self._written_bytes
         if pending_bytes > self._unchecked_bytes:
             self._check()
+
+    def give_back(self, share: Share) -> None:
+        """See `Outbox.give_back`."""
+        if self._exempt_to_bytes <= self._written_bytes - self.pending_bytes:
+            self._exempt_from_bytes = self._written_bytes
+        self._write(share.frames, share.count)
+        self._exempt_to_bytes = self._written_bytes
 
     def deliver(self, share: Share, *, is_current: bool = False) -> None:
         """See `Outbox.deliver`."""

@@ -7,30 +7,34 @@ clock; in manual mode nothing moves until a test says so.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from random import Random
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 from aiohttp import web
 
 from tapecast.errors import ConfigError
-from tapecast.sim.frames import encode_order
-from tapecast.sim.instruments import CATEGORIES, select_instruments
-from tapecast.sim.klines import KlineBook
-from tapecast.sim.ledger import Ledger
-from tapecast.sim.market import Market, Odds
-from tapecast.sim.queries import MarketData
+from tapecast.sim.connection import Ending
+from tapecast.sim.desk import Desk
+from tapecast.sim.faults import Script
+from tapecast.sim.instruments import select_instruments
+from tapecast.sim.market import Odds
+from tapecast.sim.proxy import ChaosProxy
 from tapecast.sim.rest import rest_routes
-from tapecast.sim.websocket import SimHub
+from tapecast.sim.sockets import not_listening
+from tapecast.sim.websocket import WebSocketDoor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from tapecast.sim.connection import Connection
+    from tapecast.sim.fault_log import FaultLog
+    from tapecast.sim.faults import Fault
+    from tapecast.sim.injections import Injection
     from tapecast.sim.instruments import Category, Instrument
-    from tapecast.sim.market import Order, SimTrade
+    from tapecast.sim.ledger import Ledger
+    from tapecast.sim.market import SimTrade
 
 __all__ = ["SimExchange", "SimSettings", "run"]
 
@@ -38,7 +42,6 @@ _MAX_TICK_S: Final = 0.5
 _MIN_TICK_S: Final = 0.001
 _MAX_LAG_MS: Final = 5_000
 _SLICE_MS: Final = 20
-_ID_LETTERS: Final = "0123456789abcdefghijklmnopqrstuv"
 
 
 class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,9 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
             do.
         max_pending_bytes: How much may wait for one client before it is cut.
         odds: How often rare things happen.
+        faults: What goes wrong, by the time from the start.
+        proxy_port: TCP port of a proxy in front of it that carries out the toxics of `faults`; 0
+            for any free one, `None` for no proxy.
     """
 
     host: str = "127.0.0.1"
@@ -70,6 +76,8 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
     live: bool = True
     max_pending_bytes: int = 4 << 20
     odds: Odds = Odds()
+    faults: Script = Script()
+    proxy_port: int | None = None
 
     def instruments(self) -> tuple[Instrument, ...]:
         """Return what is listed.
@@ -80,6 +88,12 @@ class SimSettings(msgspec.Struct, frozen=True, kw_only=True):
         problems = []
         if not 0 <= self.port <= 65535:  # noqa: PLR2004 -- the range of a TCP port
             problems.append(f"port: {self.port}, expected 0 to 65535")
+        if self.proxy_port is not None and not 0 <= self.proxy_port <= 65535:  # noqa: PLR2004
+            problems.append(f"proxy_port: {self.proxy_port}, expected 0 to 65535")
+        if self.faults.toxics and self.proxy_port is None:
+            problems.append(
+                f"faults: {len(self.faults.toxics)} toxics and no proxy, expected a proxy port"
+            )
         if not 0 <= self.rate < float("inf"):
             problems.append(f"rate: {self.rate}, expected trades per second, 0 or more")
         if self.ledger_limit is not None and self.ledger_limit < 1:
@@ -101,6 +115,9 @@ class SimExchange:
         settings: What it simulates and where it listens.
         wall_ms: The wall clock, milliseconds since the epoch.
 
+    Attributes:
+        desk: The exchange itself, without its sockets.
+
     Raises:
         ConfigError: If a setting cannot be used.
     """
@@ -114,29 +131,26 @@ class SimExchange:
         wall_start_ms = wall_ms()
         start_ms = wall_start_ms if settings.start_ms is None else settings.start_ms
         self._offset_ms = start_ms - wall_start_ms
-        self.ledger: Final = Ledger(settings.ledger_limit)
-        self._klines = KlineBook()
-        self._market = Market(
+        self.desk: Final = Desk(
             instruments,
-            seed=settings.seed,
             start_ms=start_ms,
+            seed=settings.seed,
             rate=settings.rate,
             odds=settings.odds,
-        )
-        # Names of connections are drawn apart: who connects must not change what is traded.
-        self._names = Random(settings.seed)  # noqa: S311 -- names, not keys
-        self._hub = SimHub(
-            _topics(instruments),
-            now_ms=self.now_ms,
-            connection_id=self._connection_id,
+            ledger_limit=settings.ledger_limit,
+            script=settings.faults,
             max_pending_bytes=settings.max_pending_bytes,
+            clock=self._live_ms if settings.live else None,
         )
-        data = MarketData(instruments, ledger=self.ledger, klines=self._klines)
+        self.desk.on_change = self._tell_changed
+        self._changed = asyncio.Event()
+        door = WebSocketDoor(self.desk)
         self._routes = [
-            *rest_routes(data, ledger=self.ledger, now_ms=self.now_ms),
-            web.get("/v5/public/{category:spot|linear|inverse|option}", self._hub.handle),
+            *rest_routes(self.desk),
+            web.get("/v5/public/{category:spot|linear|inverse|option}", door.handle),
         ]
         self._runner: web.AppRunner | None = None
+        self._proxy: ChaosProxy | None = None
         self._port = settings.port
         self._driver: asyncio.Task[None] | None = None
 
@@ -150,21 +164,12 @@ class SimExchange:
         app.add_routes(self._routes)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
-        host, port = self._settings.host, self._settings.port
         try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            await runner.cleanup()
-            # Name resolution has numbers of its own, below zero on Linux.
-            number = error.errno or 0
-            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-            text = f"cannot listen on {host}:{port}: {reason.lower()}"
-            raise OSError(error.errno, text) from error
+            await self._listen(runner)
         except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
-        self._port = runner.addresses[0][1]
         if self._settings.live:
             self._driver = asyncio.create_task(self._follow_clock(), name="sim-market")
         return self
@@ -180,7 +185,11 @@ class SimExchange:
         if self._driver is not None:
             self._driver.cancel()
             (failure,) = await asyncio.gather(self._driver, return_exceptions=True)
-        self._hub.drop_all(None)
+        if self._proxy is not None:
+            await self._proxy.__aexit__(None, None, None)
+        # What faults keep waiting must not keep the exchange from ending.
+        self.desk.end_faults()
+        self.drop_all()
         if self._runner is not None:
             await self._runner.cleanup()
         if error is None and isinstance(failure, Exception):
@@ -203,13 +212,28 @@ class SimExchange:
         return f"http://{self._authority()}"
 
     @property
+    def proxy(self) -> ChaosProxy | None:
+        """The proxy in front of it, if it was asked for and as long as it runs."""
+        return self._proxy
+
+    @property
     def connections(self) -> int:
         """Number of open WebSocket connections."""
-        return len(self._hub)
+        return len(self.desk.connections())
+
+    @property
+    def ledger(self) -> Ledger:
+        """The truth: every executed trade, whatever faults there are."""
+        return self.desk.ledger
+
+    @property
+    def fault_log(self) -> FaultLog:
+        """What the faults did."""
+        return self.desk.log
 
     def now_ms(self) -> int:
         """Return the exchange's clock: the wall clock if live, else the time last played."""
-        return self._wall_ms() + self._offset_ms if self._settings.live else self._market.now_ms
+        return self.desk.now_ms()
 
     def step(
         self,
@@ -218,53 +242,41 @@ class SimExchange:
         at_ms: int | None = None,
         symbol: tuple[Category, str] | None = None,
     ) -> list[SimTrade]:
-        """Execute exactly so many trades, publish them, and return them. For manual mode.
-
-        Args:
-            trades: How many; they come in as many orders as the market makes of them.
-            at_ms: When all of them happen; by default each order comes at the market's own time,
-                or, for one symbol, at the current time.
-            symbol: Category and symbol; any by default.
-
-        Raises:
-            ValueError: If `at_ms` is in the past or nothing can trade.
-        """
-        executed: list[SimTrade] = []
-        while (remaining := trades - len(executed)) > 0:
-            if at_ms is None and symbol is None:
-                order = self._market.next_order(max_trades=remaining)
-            else:
-                moment_ms = self._market.now_ms if at_ms is None else at_ms
-                order = self._market.order_at(moment_ms, max_trades=remaining, symbol=symbol)
-            self._publish(order)
-            executed.extend(order.trades)
-        return executed
+        """Execute exactly so many trades, publish them, and return them; see `Desk.step`."""
+        return self.desk.step(trades, at_ms=at_ms, symbol=symbol)
 
     def advance_to(self, now_ms: int) -> list[SimTrade]:
         """Play the market up to a time, publish its trades, and return them. For manual mode."""
-        executed: list[SimTrade] = []
-        for order in self._market.advance(now_ms):
-            self._publish(order)
-            executed.extend(order.trades)
-        return executed
+        return self.desk.advance_to(now_ms)
+
+    def inject(self, fault: Fault) -> Injection[Fault]:
+        """Have something go wrong, `fault.at_ms` from now; end it with the injection's `end`."""
+        return self.desk.inject(fault)
+
+    def connections_of(self, category: Category, symbols: str = "*") -> list[Connection]:
+        """Return the open connections with a topic that matches, in the order of connecting."""
+        return self.desk.connections_of(category, symbols)
 
     def drop_all(self, code: int | None = None) -> int:
         """Cut every WebSocket connection, or close it with a code; return how many there were."""
-        return self._hub.drop_all(code)
+        dropped = self.desk.connections()
+        for connection in dropped:
+            connection.end(Ending(code))
+        return len(dropped)
 
     def subscribers(self, category: Category, topic: str) -> int:
         """Return how many connections are subscribed to a topic."""
-        return self._hub.subscribers(category, topic)
+        return self.desk.subscribers(category, topic)
 
     async def wait_subscribed(self, category: Category, topic: str, count: int = 1) -> None:
         """Wait until `count` or more connections have a topic; bound the wait outside."""
-        while self._hub.subscribers(category, topic) < count:
-            await self._hub.wait_changed()
+        while self.subscribers(category, topic) < count:
+            await self._changed.wait()
 
     async def wait_connections(self, count: int) -> None:
         """Wait until exactly `count` WebSocket connections are open; bound the wait outside."""
-        while len(self._hub) != count:
-            await self._hub.wait_changed()
+        while self.connections != count:
+            await self._changed.wait()
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Return when `stop` is set; raise if the market's driver fails before that."""
@@ -279,29 +291,44 @@ class SimExchange:
         if self._driver is not None and self._driver.done():
             self._driver.result()
 
-    def _publish(self, order: Order) -> None:
-        self.ledger.append(order.trades)
-        for trade in order.trades:
-            self._klines.add(trade)
-        category = order.trades[0].category
-        if self._hub.subscribers(category, order.topic):
-            self._hub.publish(category, order.topic, encode_order(order))
+    async def _listen(self, runner: web.AppRunner) -> None:
+        settings = self._settings
+        host, port = settings.host, settings.port
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise not_listening(error, host, port) from error
+        self._port = runner.addresses[0][1]
+        if settings.proxy_port is not None:
+            script = settings.faults
+            self._proxy = await ChaosProxy(
+                (host, self._port),
+                host=host,
+                port=settings.proxy_port,
+                seed=script.seed,
+                toxics=script.toxics,
+            ).__aenter__()
 
     async def _follow_clock(self) -> None:
+        desk = self.desk
         while True:
-            now_ms = self.now_ms()
-            if now_ms - self._market.now_ms > _MAX_LAG_MS:
+            now_ms = self._live_ms()
+            if now_ms - desk.played_ms > _MAX_LAG_MS:
                 # The machine slept: what nobody could see is not made up for in one burst.
-                self._market.skip_to(now_ms)
+                desk.skip_to(now_ms)
             # In slices: clients are served also while a busy market catches up.
-            slice_end_ms = max(self._market.now_ms, self._market.next_ms) + _SLICE_MS
-            self.advance_to(int(min(now_ms, slice_end_ms)))
-            wait_s = (self._market.next_ms - self.now_ms()) / 1000
+            slice_end_ms = max(desk.played_ms, desk.next_ms) + _SLICE_MS
+            desk.advance_to(int(min(now_ms, slice_end_ms)))
+            wait_s = (desk.next_ms - self._live_ms()) / 1000
             await asyncio.sleep(min(max(wait_s, _MIN_TICK_S), _MAX_TICK_S))
 
-    def _connection_id(self) -> str:
-        letters = "".join(self._names.choices(_ID_LETTERS, k=24))
-        return f"{letters[:20]}-{letters[20:]}"
+    def _live_ms(self) -> int:
+        return self._wall_ms() + self._offset_ms
+
+    def _tell_changed(self) -> None:
+        # Whoever waits now is woken; whoever comes later waits for the next change.
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _authority(self) -> str:
         host = self._settings.host
@@ -325,10 +352,3 @@ async def run(
     async with SimExchange(settings) as exchange:
         on_ready(exchange)
         await exchange.run_until(stop)
-
-
-def _topics(instruments: tuple[Instrument, ...]) -> dict[Category, frozenset[str]]:
-    return {
-        category: frozenset(one.topic for one in instruments if one.category == category)
-        for category in CATEGORIES
-    }

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from tapecast.sim.book import SimTrade
     from tapecast.sim.instruments import Category
 
-__all__ = ["MINUTE_MS", "Kline", "KlineBook"]
+__all__ = ["MINUTE_MS", "Kline", "KlineBook", "refolded"]
 
 MINUTE_MS: Final = 60_000
 
@@ -82,9 +82,25 @@ class Kline(msgspec.Struct):
         return [str(self.start_ms), *(_plain(figure) for figure in figures)]
 
 
+def _printed(turnover: Decimal) -> Decimal:
+    """Return a turnover in a base coin with the eight decimals that the exchange prints."""
+    return turnover.quantize(_PRINTED, context=_ROUNDING)
+
+
 def _plain(figure: Decimal) -> str:
     text = f"{figure:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def refolded(kline: Kline, trades: Iterable[SimTrade]) -> Kline:
+    """Return a kline as it would be of these trades alone, its open kept."""
+    young, inverse = Kline.flat(kline.start_ms, kline.open), False
+    for trade in trades:
+        young.take(Decimal(trade.price), Decimal(trade.size), trade_value(trade))
+        inverse = trade.category == "inverse"
+    if inverse:
+        young.turnover = _printed(young.turnover)
+    return young
 
 
 def trade_value(trade: SimTrade) -> Decimal:
@@ -145,8 +161,7 @@ class KlineBook:
             kline = self._fold(minutes, start_ms, interval_ms, close)
             close = kline.close
             if category == "inverse":
-                # The exchange prints eight decimals of a base coin.
-                kline.turnover = kline.turnover.quantize(_PRINTED, context=_ROUNDING)
+                kline.turnover = _printed(kline.turnover)
             yield kline
             start_ms += interval_ms
 

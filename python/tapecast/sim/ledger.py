@@ -79,6 +79,19 @@ class Ledger:
         """Return the kept trades of a category, of a symbol or of both, oldest first."""
         return [trade for _, trade in self.entries(category=category, symbol=symbol)]
 
+    def between(
+        self, category: Category, symbol: str, *, from_ms: int, until_ms: int
+    ) -> list[SimTrade]:
+        """Return the kept trades of one symbol from one time to another, both included."""
+        found: list[SimTrade] = []
+        for trade in reversed(self._trades):
+            # They come in the order of their time.
+            if trade.event_ms < from_ms:
+                break
+            if trade.event_ms <= until_ms and (trade.category, trade.symbol) == (category, symbol):
+                found.append(trade)
+        return found[::-1]
+
     def recent(self, category: Category, symbol: str) -> list[SimTrade]:
         """Return up to the last 1,000 trades of one symbol, newest first, whatever the limit."""
         trades = self._recent.get((category, symbol))

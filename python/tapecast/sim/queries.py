@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from tapecast.sim.instruments import CATEGORIES
-from tapecast.sim.klines import MINUTE_MS
+from tapecast.sim.klines import MINUTE_MS, refolded
 from tapecast.sim.listing import instrument_row
 
 if TYPE_CHECKING:
@@ -89,8 +89,14 @@ class MarketData:
             return {"category": category, "nextPageCursor": cursor, "list": rows}
         return {"category": category, "list": rows, "nextPageCursor": cursor}
 
-    def recent_trade(self, query: Mapping[str, str]) -> dict[str, Any]:
+    def recent_trade(
+        self, query: Mapping[str, str], *, as_of_ms: int | None = None
+    ) -> dict[str, Any]:
         """Answer `/v5/market/recent-trade`: newest first, on spot at most 60, elsewhere 1,000.
+
+        Args:
+            query: Parameters of the URL.
+            as_of_ms: Leaves out what was traded later.
 
         Raises:
             Refusal: If the category, the symbol or the limit is not a valid one.
@@ -102,13 +108,22 @@ class MarketData:
             trades = self._recent_options(query.get("baseCoin", "BTC"))
         else:
             trades = self._ledger.recent(category, self._symbol(category, query))
+        if as_of_ms is not None:
+            trades = [trade for trade in trades if trade.event_ms <= as_of_ms]
         return {"category": category, "list": [_trade_row(trade) for trade in trades[:limit]]}
 
-    def kline(self, query: Mapping[str, str], *, now_ms: int) -> dict[str, Any]:
+    def kline(
+        self, query: Mapping[str, str], *, now_ms: int, stale: bool = False
+    ) -> dict[str, Any]:
         """Answer `/v5/market/kline`: newest first, the newest one may be open.
 
         `start` and `end` are both inclusive and both mean start times. A query with a start and no
         end looks forward from it (assumed), any other looks back.
+
+        Args:
+            query: Parameters of the URL.
+            now_ms: Klines that start later are left out.
+            stale: Whether trades behind `now_ms` are left out of the kline that was open then.
 
         Raises:
             Refusal: If any parameter is not a valid one; options have no klines.
@@ -134,7 +149,13 @@ class MarketData:
         )
         rows: deque[list[str]] = deque()
         for kline in klines:
-            rows.appendleft(kline.row())
+            shown = kline
+            if stale and kline.start_ms + interval_ms > now_ms:
+                trades = self._ledger.between(
+                    category, symbol, from_ms=kline.start_ms, until_ms=now_ms
+                )
+                shown = refolded(kline, trades)
+            rows.appendleft(shown.row())
         return {"symbol": symbol, "category": category, "list": list(rows)}
 
     def _listed(self, category: Category, query: Mapping[str, str]) -> list[Instrument]:

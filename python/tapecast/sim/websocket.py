@@ -1,200 +1,152 @@
-"""The sockets of the simulated exchange: who is connected, who gets what, who is too slow."""
+"""The sockets of the simulated exchange: what its desk sends is written, what comes in is told."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientConnectionResetError, WSMsgType, web
 
-from tapecast.sim.protocol import Session
+from tapecast.sim.connection import ABNORMAL
+from tapecast.sim.desk import HandshakeFailed
+from tapecast.sim.faults import RefuseHandshake, StallHandshake
+from tapecast.sim.instruments import CATEGORIES
+from tapecast.sim.sockets import reset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Callable
 
-    from tapecast.sim.instruments import Category
+    from tapecast.sim.connection import Connection
+    from tapecast.sim.desk import Desk
 
-__all__ = ["SimConnection", "SimHub"]
+__all__ = ["WebSocketDoor", "cut", "linger"]
 
 _MAX_COMMAND_BYTES: Final = 1 << 20
 _CLOSE_TIMEOUT_S: Final = 1.0
+_LOOK_S: Final = 0.05
 
 
-class SimConnection:
-    """One client of the simulated exchange.
-
-    Frames are queued and written by a task of its own, so that a slow client stalls nobody.
-
-    Args:
-        session: Its subscriptions.
-        request: The upgrade request; its transport is what `abort` cuts.
-        socket: Its WebSocket.
-        max_pending_bytes: How much may wait for it; beyond, it is cut.
-    """
+class _Writer:
+    """Writes what is sent to one client, in a task of its own: a slow client stalls nobody."""
 
     def __init__(
-        self,
-        session: Session,
-        *,
-        request: web.BaseRequest,
-        socket: web.WebSocketResponse,
-        max_pending_bytes: int,
+        self, connection: Connection, request: web.Request, socket: web.WebSocketResponse
     ) -> None:
-        self.session = session
+        self._connection = connection
         self._request = request
         self._socket = socket
-        self._max_pending_bytes = max_pending_bytes
-        self._pending: deque[bytes] = deque()
-        self._pending_bytes = 0
         self._filled = asyncio.Event()
-        self._cut = False
+        connection.on_output = self._wake
 
-    def send(self, frame: bytes) -> None:
-        """Queue a text frame; a client that lets too much of it wait is cut."""
-        if self._cut:
-            return
-        self._pending.append(frame)
-        self._pending_bytes += len(frame)
-        self._filled.set()
-        if self._pending_bytes > self._max_pending_bytes:
-            self.abort()
-
-    def abort(self) -> None:
-        """Cut the connection as a dying server does: no close frame, nothing more is sent."""
-        self._cut = True
-        self._pending.clear()
-        self._pending_bytes = 0
-        if self._request.transport is not None:
-            self._request.transport.abort()
-
-    async def close(self, code: int) -> None:
-        """Close the connection with a WebSocket code, or cut it if the client does not answer."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._socket.close(code=code)
-        self.abort()
-
-    async def write_frames(self) -> None:
-        """Write queued frames until the connection is gone."""
+    async def write(self) -> None:
+        """Write frames until either side has ended the connection."""
         with contextlib.suppress(ClientConnectionResetError):
             while True:
                 await self._filled.wait()
                 self._filled.clear()
-                while self._pending:
-                    frame = self._pending.popleft()
-                    await self._socket.send_frame(frame, WSMsgType.TEXT)
-                    self._pending_bytes = max(0, self._pending_bytes - len(frame))
+                while (payload := self._connection.pop()) is not None:
+                    await self._socket.send_frame(payload, WSMsgType.TEXT)
+                ending = self._connection.ending
+                if ending is not None:
+                    if ending.code is not None:
+                        await self._close(ending.code, ending.reason)
+                    return
+
+    def _wake(self) -> None:
+        ending = self._connection.ending
+        if ending is not None and ending.code is None:
+            # As a dying server does: no close frame, and what waits is not sent.
+            cut(self._request)
+        self._filled.set()
+
+    async def _close(self, code: int, reason: str) -> None:
+        if code == ABNORMAL:
+            if self._request.transport is not None:
+                self._request.transport.close()
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._socket.close(code=code, message=reason.encode())
+        cut(self._request)
 
 
-class SimHub:
-    """Every connection of the simulated exchange, by what it subscribed to.
+class WebSocketDoor:
+    """The WebSocket endpoints.
 
     Args:
-        topics: The topics that each category serves.
-        now_ms: The exchange's clock.
-        connection_id: Gives a new connection its name.
-        max_pending_bytes: How much may wait for one client.
+        desk: What clients speak to.
     """
 
-    def __init__(
-        self,
-        topics: dict[Category, frozenset[str]],
-        *,
-        now_ms: Callable[[], int],
-        connection_id: Callable[[], str],
-        max_pending_bytes: int,
-    ) -> None:
-        self._topics = topics
-        self._now_ms = now_ms
-        self._connection_id = connection_id
-        self._max_pending_bytes = max_pending_bytes
-        self._connections: dict[SimConnection, Category] = {}
-        self._subscribers: defaultdict[tuple[Category, str], dict[SimConnection, None]]
-        self._subscribers = defaultdict(dict)
-        self._closing: set[asyncio.Task[None]] = set()
-        self._changed = asyncio.Event()
-
-    def __len__(self) -> int:
-        """Return the number of open connections."""
-        return len(self._connections)
-
-    def publish(self, category: Category, topic: str, frames: Sequence[bytes]) -> None:
-        """Queue frames for every subscriber of a topic."""
-        for connection in list(self._subscribers.get((category, topic), ())):
-            for frame in frames:
-                connection.send(frame)
-
-    def subscribers(self, category: Category, topic: str) -> int:
-        """Return how many connections are subscribed to a topic."""
-        return len(self._subscribers.get((category, topic), ()))
-
-    async def wait_changed(self) -> None:
-        """Wait until a connection comes, goes or changes its subscriptions."""
-        await self._changed.wait()
-
-    def drop_all(self, code: int | None) -> int:
-        """Cut every connection, or close it with a code, and return how many there were."""
-        dropped = list(self._connections)
-        for connection in dropped:
-            if code is None:
-                connection.abort()
-            else:
-                task = asyncio.get_running_loop().create_task(connection.close(code))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
-        return len(dropped)
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one client from its upgrade to its end."""
-        category = next(one for one in self._topics if one == request.match_info["category"])
-        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_COMMAND_BYTES)
-        await socket.prepare(request)
-        session = Session(
-            category, connection_id=self._connection_id(), known_topics=self._topics[category]
-        )
-        connection = SimConnection(
-            session, request=request, socket=socket, max_pending_bytes=self._max_pending_bytes
-        )
-        self._connections[connection] = category
-        self._tell_changed()
-        writer = asyncio.create_task(connection.write_frames())
+        category = next(one for one in CATEGORIES if one == request.match_info["category"])
         try:
-            await self._converse(connection, socket)
+            self._desk.admit(category)
+        except HandshakeFailed as failure:
+            return await self._refuse(request, failure)
+        # Pings and close frames are answered here, or not: faults decide.
+        socket = web.WebSocketResponse(
+            compress=False, max_msg_size=_MAX_COMMAND_BYTES, autoping=False, autoclose=False
+        )
+        await socket.prepare(request)
+        try:
+            connection = self._desk.connect(category)
+        except HandshakeFailed:
+            cut(request)
+            return socket
+        writer = asyncio.create_task(_Writer(connection, request, socket).write())
+        try:
+            await self._converse(connection, request, socket)
+            if connection.ending is not None:
+                await asyncio.wait((writer,), timeout=2 * _CLOSE_TIMEOUT_S)
         finally:
-            del self._connections[connection]
-            self._index(connection, category, session.topics, frozenset())
-            self._tell_changed()
+            connection.disconnect()
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
         return socket
 
-    async def _converse(self, connection: SimConnection, socket: web.WebSocketResponse) -> None:
-        category = self._connections[connection]
-        async for message in socket:
-            if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                return
-            before = frozenset(connection.session.topics)
-            reply = connection.session.receive(message.data, now_ms=self._now_ms())
-            connection.send(reply)
-            self._index(connection, category, before, connection.session.topics)
-            self._tell_changed()
-
-    def _index(
-        self,
-        connection: SimConnection,
-        category: Category,
-        before: AbstractSet[str],
-        after: AbstractSet[str],
+    async def _converse(
+        self, connection: Connection, request: web.Request, socket: web.WebSocketResponse
     ) -> None:
-        for topic in before - after:
-            del self._subscribers[category, topic][connection]
-        for topic in after - before:
-            self._subscribers[category, topic][connection] = None
+        while True:
+            message = await socket.receive()
+            if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                connection.receive(message.data)
+            elif message.type is WSMsgType.PING:
+                if connection.ping():
+                    await socket.pong(message.data)
+            elif message.type is WSMsgType.CLOSE:
+                # In a hole the client waits for an answer as long as it likes.
+                await linger(request, lambda: connection.holed)
+                if connection.open:
+                    await socket.close(drain=False)
+                return
+            elif message.type is not WSMsgType.PONG:
+                return
 
-    def _tell_changed(self) -> None:
-        # Whoever waits now is woken; whoever comes later waits for the next change.
-        self._changed.set()
-        self._changed = asyncio.Event()
+    async def _refuse(self, request: web.Request, failure: HandshakeFailed) -> web.StreamResponse:
+        fault = failure.injection.fault
+        if isinstance(fault, RefuseHandshake):
+            headers = {"Location": fault.location} if fault.status < 400 else {}  # noqa: PLR2004
+            return web.Response(status=fault.status, headers=headers)
+        if isinstance(fault, StallHandshake):
+            await linger(request, lambda: not failure.injection.over)
+        cut(request)
+        return web.Response(status=503)
+
+
+def cut(request: web.BaseRequest) -> None:
+    """Cut a connection: a reset, and nothing more is sent."""
+    if request.transport is not None:
+        reset(request.transport)
+
+
+async def linger(request: web.BaseRequest, wanted: Callable[[], bool]) -> None:
+    """Leave a client waiting as long as it is wanted and the client stays."""
+    while wanted() and (transport := request.transport) and not transport.is_closing():  # noqa: ASYNC110
+        # There is no event for a client that leaves while its request is handled.
+        await asyncio.sleep(_LOOK_S)

@@ -42,21 +42,25 @@ def _visible(text: str) -> str:
 class TextFormatter(logging.Formatter):
     """`2026-11-24T15:02:40.123Z warning tapecast.bybit.client: message`, on one line.
 
-    A traceback stands indented below: no line of it looks like a record.
+    A traceback or a stack stands indented below: no line of it looks like a record.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of one record."""
         head = f"{_time_of(record)} {record.levelname.lower()} {record.name}: "
         text = head + _visible(_message_of(record).replace("\n", "\\n"))
-        if record.exc_info:
-            below = _visible(self.formatException(record.exc_info))
-            text += "\n" + textwrap.indent(below, "  ", lambda _: True)
+        below = [self.formatException(record.exc_info)] if record.exc_info else []
+        below += [record.stack_info] if record.stack_info else []
+        for block in below:
+            text += "\n" + textwrap.indent(_visible(block), "  ", lambda _: True)
         return text
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record: `time`, `level`, `logger`, `message`, and `exception` if any."""
+    """One JSON object a record: `time`, `level`, `logger`, `message`, and what else there is.
+
+    That is `exception` and `stack`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the JSON of one record."""
@@ -68,6 +72,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = record.stack_info
         # Names of files may hold surrogates, which JSON as UTF-8 cannot.
         sound = {name: text.encode(errors="replace").decode() for name, text in fields.items()}
         return msgspec.json.encode(sound).decode()

@@ -5,17 +5,19 @@ is read here: the registry is given its clocks.
 """
 
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
+from msgspec import UNSET
 
 from tapecast.errors import TapecastError
 from tapecast.messages import ThreadStatus
 
-__all__ = ["Kind", "State", "ThreadRegistry", "Worker"]
+__all__ = ["Kind", "LineFigures", "State", "ThreadRegistry", "Worker"]
 
 Kind: TypeAlias = Literal["thread", "task"]
 State: TypeAlias = Literal["starting", "running", "idle", "stalled", "stopped", "failed"]
@@ -23,6 +25,7 @@ State: TypeAlias = Literal["starting", "running", "idle", "stalled", "stopped", 
 _Phase: TypeAlias = Literal["starting", "active", "waiting", "stopped", "failed"]
 _NS_PER_S: Final = 1_000_000_000
 _NS_PER_MS: Final = 1_000_000
+_ENDINGS: Final = (CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 _MAX_ERROR_CHARS: Final = 256
 """Stats carry the error to every client, once a second."""
 
@@ -33,6 +36,21 @@ class _Report(NamedTuple):
     phase: _Phase
     at_ns: int
     error: str | None = None
+
+
+@dataclass(slots=True)
+class LineFigures:
+    """What a line to the exchange has beside what every worker has.
+
+    Attributes:
+        wins: Trades that it brought first.
+        duplicates: Trades that it brought and that were known already.
+        lag_ms: How long after it was made its last frame was read; `None` before the first.
+    """
+
+    wins: int = 0
+    duplicates: int = 0
+    lag_ms: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +71,7 @@ class Worker:
         messages_total: What it has handled.
         restarts_total: How often it was started again.
         thread_id: The thread that it runs in, once it runs; `None` for tasks.
+        line: Figures of a line to the exchange; `None` for all others.
     """
 
     name: str
@@ -63,6 +82,7 @@ class Worker:
     messages_total: int = 0
     restarts_total: int = 0
     thread_id: int | None = None
+    line: LineFigures | None = None
     _has_reported: bool = False
     _report: _Report = field(init=False)
 
@@ -102,16 +122,17 @@ class Worker:
     def watch(self) -> Iterator[None]:
         """Report that it runs while the block does, and how the block ends.
 
-        An exception is a failure and goes on; a cancellation is an end like any other.
+        An exception is a failure and goes on, a panic of the extension too, which is none of
+        `Exception`; a cancellation is an end like any other.
         """
         self.running()
         try:
             yield
-        except Exception as error:
-            self.failed(error)
-            raise
-        except BaseException:
+        except _ENDINGS:
             self.stopped()
+            raise
+        except BaseException as error:
+            self.failed(error)
             raise
         self.stopped()
 
@@ -243,6 +264,9 @@ class ThreadRegistry:
             last_active_ms=None if active_ns is None else max(0, wall_ms - silent_ms),
             cpu_percent=look.cpu_percent,
             error=worker.error,
+            wins=UNSET if worker.line is None else worker.line.wins,
+            duplicates=UNSET if worker.line is None else worker.line.duplicates,
+            lag_ms=UNSET if worker.line is None else worker.line.lag_ms,
         )
 
     def _look(self, worker: Worker, before: _Look, now_ns: int) -> _Look:

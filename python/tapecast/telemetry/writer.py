@@ -72,6 +72,14 @@ class LineWriter:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._write_all()
+        except BaseException as error:
+            # A fault of ours: whoever looks after threads hears of it.
+            self._worker.failed(error)
+            raise
+
+    def _write_all(self) -> None:
         self._worker.running()
         while lines := self._next():
             self._worker.beat()

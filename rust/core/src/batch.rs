@@ -70,6 +70,8 @@ pub struct Batch {
     pub fresh_trades: u64,
     /// Trades of the frames that were known already.
     pub repeated_trades: u64,
+    /// How many trades of the frames came too late for their windows.
+    pub late_trades: u64,
 }
 
 /// What a message is about.
@@ -134,6 +136,7 @@ impl Batch {
         self.texts.extend_from_slice(&other.texts);
         self.fresh_trades += other.fresh_trades;
         self.repeated_trades += other.repeated_trades;
+        self.late_trades += other.late_trades;
         self.messages.extend(other.messages.iter().map(|message| Message {
             instrument: message.instrument.map(|at| at + instruments),
             text: message.text.map(|at| at + texts),

@@ -224,10 +224,12 @@ impl Engine {
 
     /// Publishes what the frame that was applied last came to.
     fn publish_applied(&mut self, batch: &mut Batch) {
-        let Counters { trades_total, duplicate_trades_total, .. } = self.counters;
+        let before = self.counters;
         self.publish_trades(batch);
-        batch.fresh_trades += self.counters.trades_total - trades_total;
-        batch.repeated_trades += self.counters.duplicate_trades_total - duplicate_trades_total;
+        batch.fresh_trades += self.counters.trades_total - before.trades_total;
+        let repeated = self.counters.duplicate_trades_total - before.duplicate_trades_total;
+        batch.repeated_trades += repeated;
+        batch.late_trades += self.counters.late_trades_total - before.late_trades_total;
         self.publish_news(batch);
         if let (Clock::Event, Some(now_ms)) = (self.settings.clock, self.aggregator.max_event_ms())
         {

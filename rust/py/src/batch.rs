@@ -83,6 +83,12 @@ impl Batch {
         self.0.repeated_trades
     }
 
+    /// How many trades of the frames came too late; none where messages were selected.
+    #[getter]
+    fn late_trades(&self) -> u64 {
+        self.0.late_trades
+    }
+
     /// The console lines of its stats and candles, without line ends.
     #[getter]
     fn texts(&self) -> Vec<&str> {
