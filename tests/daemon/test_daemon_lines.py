@@ -6,17 +6,19 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tapecast.bybit import LineConfig
 from tapecast.clocks import SystemClock
 from tapecast.daemon.lines import LineSet
 
 TOPICS = ("BTCUSDT", "ETHUSDT")
+CONFIG = LineConfig(name="linear-1a", category="linear", topics=TOPICS, url="ws://nowhere")
 
 
 @dataclass
 class FakeLine:
     """A line that does as it is told, and keeps what it is asked."""
 
-    category: str = "linear"
+    config: LineConfig = CONFIG
     age_s: float | None = 10.0
     lag_ms: int | None = 5
     covered: set[str] = field(default_factory=lambda: set(TOPICS))

@@ -172,9 +172,8 @@ class Line:
         # When the last connection was established, monotonic and wall; none if it was not.
         self._connected_s: float | None = None
         self._connected_ms = 0
-        # Why it is to be replaced, and what wakes who looks after it.
-        self._renewal: str | None = None
-        self._woken: asyncio.Future[None] | None = None
+        # Fails when its connection is to be replaced; none while there is no connection.
+        self._renewal: asyncio.Future[None] | None = None
         # Symbols whose candles are refused, and connections that are being closed.
         self._without_klines: set[str] = set()
         self._farewells: set[asyncio.Task[None]] = set()
@@ -222,26 +221,20 @@ class Line:
         return all(topic in self._covered for topic in topics)
 
     def suspect(self, topic: str) -> None:
-        """Subscribe a topic anew, of which others bring what this line does not.
+        """Subscribe a topic anew within a second, of which others bring what this line does not.
 
         The second time within ten minutes of one connection, the connection is given up.
         """
         if self._session is not None:
             self._session.suspect(topic)
-            self._wake()
 
     def renew(self, reason: str) -> None:
         """Close the connection and connect anew at once; without one there is nothing to do.
 
         It does not count as a failure, but as a connect of the budget.
         """
-        if self._session is not None and self._renewal is None:
-            self._renewal = reason
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        if self._renewal is not None and not self._renewal.done():
+            self._renewal.set_exception(RenewedError(reason))
 
     async def run(self) -> None:
         """Connect, subscribe and receive, for ever: it ends by being cancelled alone."""
@@ -341,8 +334,8 @@ class Line:
             traffic=self._traffic,
             audit=config.audit,
         )
-        self._renewal = None
         self._session = session
+        renewal = self._renewal = asyncio.get_running_loop().create_future()
         opening = session.open(self._clock.monotonic_s())
         receiver = asyncio.create_task(
             self._receive(connection, session), name=f"{config.name}-receiver"
@@ -350,16 +343,19 @@ class Line:
         keeper = asyncio.create_task(
             self._keep(connection, session, opening), name=f"{config.name}-keeper"
         )
+        parts = (receiver, keeper, renewal)
         try:
-            done, _ = await asyncio.wait({receiver, keeper}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in parts:
+                if part in done:
+                    part.result()
             # The keeper left a closed connection: there may be frames to read yet.
             await receiver
         finally:
-            receiver.cancel()
-            keeper.cancel()
-            await asyncio.gather(receiver, keeper, return_exceptions=True)
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+            self._renewal = None
             self._unknown_before += session.unknown_total
             self._bad_klines_before += session.bad_klines_total
             self._session = None
@@ -391,30 +387,14 @@ class Line:
             while True:
                 due_s = session.next_due_s - self._clock.monotonic_s()
                 await self._pause(min(max(0.0, due_s), _TICK_S))
-                if self._renewal is not None:
-                    raise RenewedError(self._renewal)
                 await self._carry_out(connection, session.tick(self._clock.monotonic_s()))
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless woken sooner."""
         until_s = self._clock.monotonic_s() + seconds
-        woken = self._woken = asyncio.get_running_loop().create_future()
-        sleeping = asyncio.create_task(
-            self._sleep(seconds), name=f"{self.config.name}-sleeping-keeper"
-        )
-        try:
-            await asyncio.wait({woken, sleeping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._woken = None
-            sleeping.cancel()
-        if sleeping.done() and not sleeping.cancelled():
-            sleeping.result()
+        await self._clock.sleep(seconds)
         if self._clock.monotonic_s() - until_s >= _OVERSLEPT_S:
             for _ in range(_YIELDS):
                 await self._clock.sleep(0)
-
-    async def _sleep(self, seconds: float) -> None:
-        await self._clock.sleep(seconds)
 
     async def _carry_out(self, connection: Connection, events: Sequence[Event]) -> None:
         for event in events:

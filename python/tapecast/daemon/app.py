@@ -22,7 +22,7 @@ from tapecast.daemon.feed import Feed
 from tapecast.daemon.healer import Healer
 from tapecast.daemon.intake import Intake
 from tapecast.daemon.keeper import keep_state
-from tapecast.daemon.lifecycle import calm_collector
+from tapecast.daemon.lifecycle import calm_collector, check_address
 from tapecast.daemon.replay import Replay, ReplaySettings
 from tapecast.daemon.restart import Restart, new_epoch
 from tapecast.daemon.supervision import Supervisor
@@ -232,12 +232,19 @@ class Daemon:
             is_congested=self._is_congested,
         )
 
-    async def run(self, stop: asyncio.Event, *, on_ready: Callable[[int], None]) -> None:
+    async def run(
+        self,
+        stop: asyncio.Event,
+        *,
+        on_ready: Callable[[int], None],
+        on_stopping: Callable[[], None] = _tell_nobody,
+    ) -> None:
         """Serve until `stop` is set or a replay is done; then close clients and return.
 
         Args:
             stop: Ends it.
             on_ready: Called with the port once it listens.
+            on_stopping: Called when it begins to end, for whatever reason.
 
         Raises:
             OSError: If the address cannot be listened on, or a recording cannot be read.
@@ -245,13 +252,18 @@ class Daemon:
             InternalFault: If a part of it failed that must not.
         """
         self._source.check()
-        async with self._rest, self.listener:
+        # Its watch lasts until all clients are gone: their handlers use the engine, too.
+        async with Supervisor() as supervisor, self._rest, self.listener:
             on_ready(self.listener.port)
-            async with Supervisor() as supervisor:
-                for worker, work in self._work():
-                    supervisor.start(worker.name, _watched(worker, work))
-                supervisor.start("source", self._source.run(), may_end=True)
+            for worker, work in self._work():
+                supervisor.start(worker.name, _watched(worker, work))
+            supervisor.start("source", self._source.run(), may_end=not self._is_live)
+            try:
                 await supervisor.wait(stop)
+            finally:
+                on_stopping()
+                # After a fault nothing may touch the engine, also while clients are closed.
+                await supervisor.end()
             # What was published last shall be read before the connections close.
             self.hub.flush_all()
 
@@ -359,6 +371,11 @@ async def run(
             "clock_steps": clock.steps_total,
         }
 
+    def stopping() -> None:
+        systemd.stopping()
+        # From now on the loop may wait for the disk.
+        watchdog.close()
+
     def turn() -> None:
         watchdog.beat()
         systemd.alive(clock.monotonic_s())
@@ -382,6 +399,8 @@ async def run(
                 token=settings.server.token,
                 allow_public=settings.server.allow_public,
             )
+            # Before anything of the state is touched.
+            check_address(settings.host, settings.port)
             with _state_of(settings, clock, registry, is_replay=replay is not None) as state:
                 daemon = Daemon(
                     settings,
@@ -393,10 +412,9 @@ async def run(
                     state=state,
                     on_turn=turn,
                 )
-                await daemon.run(stop, on_ready=ready)
+                await daemon.run(stop, on_ready=ready, on_stopping=stopping)
             _LOGGER.info("stopped")
     finally:
-        systemd.stopping()
         systemd.close()
         watchdog.close()
         console.close(_WRITERS_CLOSE_S)

@@ -1,6 +1,5 @@
 """The live source: lines to the exchange for every wanted symbol."""
 
-import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
@@ -13,6 +12,7 @@ from tapecast.bybit import ConnectBudget, Line, LineConfig, Rest, Timing, plan, 
 from tapecast.config import BybitSettings
 from tapecast.daemon.feed import Feed
 from tapecast.daemon.lines import LineSet
+from tapecast.daemon.supervision import Crew
 from tapecast.daemon.timers import Clock
 from tapecast.errors import FeedError, FeedForbidden
 from tapecast.messages import LineStatus
@@ -100,14 +100,14 @@ class Exchange:
         """Run until cancelled: lines never give up, and neither does the listing of symbols."""
         ws_base, rest_base = self._settings.ws_base, self._settings.rest_base
         _LOGGER.info("the exchange is WebSocket %s, REST %s", ws_base, rest_base)
-        async with asyncio.TaskGroup() as tasks:
+        async with Crew() as tasks:
             for category, patterns in self._explicit.items():
                 self._want(category, [pattern.glob for pattern in patterns], tasks)
             with self._worker.watch():
                 if self._globs:
                     await self._follow(tasks)
 
-    def _want(self, category: Category, symbols: Sequence[str], tasks: asyncio.TaskGroup) -> None:
+    def _want(self, category: Category, symbols: Sequence[str], tasks: Crew) -> None:
         """Start lines for those of the symbols that have none."""
         wanted = self._wanted.setdefault(category, set())
         new = [symbol for symbol in symbols if symbol not in wanted]
@@ -134,7 +134,7 @@ class Exchange:
         lines = sum(line.config.category == category for line in self._lines)
         return 1 + lines // self._settings.lines
 
-    async def _follow(self, tasks: asyncio.TaskGroup) -> None:
+    async def _follow(self, tasks: Crew) -> None:
         """List symbols for ever: from time to time, and sooner while that fails or finds none."""
         waits_s = chain(_RETRY_S, repeat(_RETRY_S[-1]))
         while True:
@@ -157,7 +157,7 @@ class Exchange:
             else:
                 self._worker.running()
 
-    async def _list(self, tasks: asyncio.TaskGroup) -> tuple[list[FeedError], bool]:
+    async def _list(self, tasks: Crew) -> tuple[list[FeedError], bool]:
         """Start lines for what globs match and has none.
 
         Returns:

@@ -13,6 +13,7 @@ from tapecast.daemon.alarm import Alarm
 from tapecast.daemon.books import Books, Gap, Market
 from tapecast.daemon.pages import Applied, Pages
 from tapecast.daemon.repairs import MINUTE_MS, Repairs
+from tapecast.daemon.supervision import Crew
 from tapecast.daemon.timers import Clock
 from tapecast.errors import FeedError
 
@@ -121,16 +122,16 @@ class Healer:
 
     async def run(self) -> None:
         """Run until cancelled; nothing that goes wrong with a topic keeps it from the others."""
-        async with asyncio.TaskGroup() as tasks:
+        async with Crew() as tasks:
             tasks.create_task(self._repairs.run(), name="repairs")
             while True:
                 self._woken.clear()
                 await self._begin(tasks)
                 while self._mismatched:
-                    tasks.create_task(self._reconcile(*self._mismatched.popleft()))
+                    tasks.create_task(self._reconcile(*self._mismatched.popleft()), may_end=True)
                 await self._woken.wait()
 
-    async def _begin(self, tasks: asyncio.TaskGroup) -> None:
+    async def _begin(self, tasks: Crew) -> None:
         """Begin with gaps that are new, the oldest first."""
         self._refresh()
         new = [gap for gaps in self._gaps.values() for gap in gaps if gap not in self._due_s]
@@ -145,7 +146,8 @@ class Healer:
                 self._alarms[key].ring()
             else:
                 self._alarms[key] = Alarm(self._clock, len(self._alarms))
-                tasks.create_task(self._guard(key), name=f"gaps-{key[0]}:{key[1]}")
+                name = f"gaps-{key[0]}:{key[1]}"
+                tasks.create_task(self._guard(key), name=name, may_end=True)
 
     def _refresh(self) -> None:
         """Read the books again if they may have changed, and keep nothing of gaps that are gone."""

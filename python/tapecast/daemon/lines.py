@@ -1,9 +1,10 @@
 """Redundant lines for one set of symbols: the first copy of a trade wins."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from tapecast.bybit import LineConfig
+from tapecast.daemon.supervision import Crew
 from tapecast.daemon.timers import Clock
 
 __all__ = ["LineSet", "Renewable"]
@@ -29,6 +30,10 @@ _COPY_S: Final = 1.0
 
 class Renewable(Protocol):
     """What a set asks of its lines."""
+
+    @property
+    def config(self) -> LineConfig:
+        """What it is to do."""
 
     @property
     def age_s(self) -> float | None:
@@ -79,9 +84,10 @@ class LineSet:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
+        async with Crew() as tasks:
             for number, line in enumerate(self._lines):
-                tasks.create_task(self._run_line(line, number * _STAGGER_S))
+                work = self._run_line(line, number * _STAGGER_S)
+                tasks.create_task(work, name=line.config.name)
             if len(self._lines) > 1:
                 await self._watch()
 
