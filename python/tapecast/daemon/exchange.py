@@ -115,7 +115,8 @@ class Exchange:
             return
         wanted.update(new)
         _LOGGER.info("%d %s symbols are wanted", len(wanted), category)
-        shares = plan(new, most=self._settings.max_symbols_per_line)
+        settings = self._settings
+        shares = plan(new, most=settings.max_symbols_per_line, audit=settings.audit)
         for number, topics in enumerate(shares, start=self._first_number(category)):
             lines = [
                 Line(
