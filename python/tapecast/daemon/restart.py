@@ -45,7 +45,6 @@ class Restart:
         self._damages: list[Damage] = []
         self._last_ns = 0
         restored = state.recovered.restore(self._restored)
-        self._is_new = restored is None
         self.engine: Final = restored or Engine(**options, epoch=new_epoch())
 
     def _restored(self, checkpoint: bytes) -> Engine:
