@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any, Final
 
+from tapecast.server import listen_error
+
 __all__ = ["calm_collector", "check_address", "run_until_signal"]
 
 _LOGGER = logging.getLogger(__name__)
@@ -62,10 +64,7 @@ def check_address(host: str, port: int) -> None:
                 probe.bind(address)
                 probe.listen(1)
     except OSError as error:
-        number = error.errno or 0
-        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-        text = f"cannot listen on {host}:{port}: {reason.lower()}"
-        raise OSError(error.errno, text) from error
+        raise listen_error(host, port, error) from error
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

@@ -6,7 +6,7 @@ from tapecast.server.http import Reports
 from tapecast.server.hub import Hub
 from tapecast.server.interfaces import Clock, EngineView, ServerCounts
 from tapecast.server.limits import ServerLimits
-from tapecast.server.listener import Listener
+from tapecast.server.listener import Listener, listen_error
 from tapecast.server.tls import tls_context
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ServerCounts",
     "ServerLimits",
     "check_exposure",
+    "listen_error",
     "raise_descriptor_limit",
     "tls_context",
 ]

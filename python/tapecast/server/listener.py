@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tapecast.server.descriptors import Handler
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "listen_error"]
 
 _MOST_HANDSHAKES: Final = 100
 """Connections beyond the most clients that may be in their handshake, or wait for a 503."""
@@ -41,6 +41,14 @@ _MOST_HANDSHAKES: Final = 100
 # What is left of the time for shutting down goes to connections that had to be aborted.
 _SHARE_OF_SHUTDOWN_FOR_CLOSING: Final = 0.8
 _SHARE_OF_SHUTDOWN_FOR_LEAVE: Final = 0.5
+
+
+def listen_error(host: str, port: int, error: OSError) -> OSError:
+    """Return an error that names the address that cannot be listened on, and says why."""
+    # Name resolution has numbers of its own, below zero on Linux.
+    number = error.errno or 0
+    reason = os.strerror(number) if number > 0 else error.strerror or str(error)
+    return OSError(error.errno, f"cannot listen on {host}:{port}: {reason.lower()}")
 
 
 class Listener:
@@ -167,11 +175,7 @@ class Listener:
             )
             await self._server.start_serving()
         except OSError as error:
-            # Name resolution has numbers of its own, below zero on Linux.
-            number = error.errno or 0
-            reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-            where = f"{self._host}:{self._asked_port}"
-            raise OSError(error.errno, f"cannot listen on {where}: {reason.lower()}") from error
+            raise listen_error(self._host, self._asked_port, error) from error
         return self
 
     async def __aexit__(
